@@ -1,0 +1,224 @@
+"""The lake: Delta tables under one root, read through DuckDB, written with contracts.
+
+Delta gives atomic commits, versions (the snapshot references that stages exchange), idempotent appends, row deletion
+and plain Parquet files; DuckDB reads a version's file list at full speed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from pydantic import BaseModel, ConfigDict
+
+from tasks.errors import ConfigurationError
+from tasks.lake.conform import Conformed, Rows
+from tasks.lake.contracts import CONTRACTS, Contract
+from tasks.lake.contracts.column import TEXT, TEXTS
+from tasks.lake.snapshot import Snapshot
+from tasks.lake.storage import allow_s3, delta_options, filesystem, is_s3
+
+Where = Mapping[str, date | int | str]
+
+
+def _literal(value: date | int | str) -> str:
+    if isinstance(value, bool) or not isinstance(value, date | int | str):
+        raise TypeError(f"cannot compare a column with {value!r}")
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+
+class Lake(BaseModel):
+    """All tables under ``root``, a directory or ``s3://bucket/prefix``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: str
+    memory_limit: str = "60%"
+    threads: int | None = None
+
+    def address(self, name: str) -> str:
+        """Address of a table or file below the root."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def latest(self, table: str) -> Snapshot:
+        """The newest snapshot of a table."""
+        found = self._open(_contract(table))
+        return Snapshot(table=table, version=None if found is None else found.version())
+
+    def _open(self, contract: Contract, version: int | None = None) -> DeltaTable | None:
+        address = self.address(contract.table)
+        try:
+            return DeltaTable(address, version=version, storage_options=delta_options(address))
+        except TableNotFoundError:
+            return None
+
+    @contextmanager
+    def database(self, snapshots: Sequence[Snapshot] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with one view per snapshot, named after its table; it spills to disk when memory ends."""
+        with TemporaryDirectory(prefix="segmentation-") as spill, duckdb.connect() as connection:
+            connection.execute(f"SET temp_directory = '{spill}'")
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{self.memory_limit}'")
+            if self.threads:
+                connection.execute(f"SET threads = {self.threads}")
+            if is_s3(self.root):
+                allow_s3(connection)
+            for snapshot in snapshots:
+                connection.execute(f"CREATE OR REPLACE VIEW {snapshot.table} AS {self.scan(snapshot)}")
+            yield connection
+
+    def scan(self, snapshot: Snapshot) -> str:
+        """The SQL that reads a snapshot with exactly the columns of its contract."""
+        contract = _contract(snapshot.table)
+        table = None if snapshot.version is None else self._open(contract, snapshot.version)
+        files = [] if table is None else table.file_uris()
+        if table is None or not files:
+            nothing = ", ".join(f"NULL::{_sql_type(c.type)} AS {c.name}" for c in contract.columns)
+            return f"SELECT {nothing} WHERE false"
+        known = {field.name for field in table.schema().fields}
+        kinds = ", ".join(
+            f"'{c.name}': {_sql_type(c.type)}" for c in contract.columns if c.name in contract.partition_by
+        )
+        hive = f", hive_partitioning = true, hive_types = {{{kinds}}}" if kinds else ""
+        columns = ", ".join(
+            c.name if c.name in known else f"NULL::{_sql_type(c.type)} AS {c.name}" for c in contract.columns
+        )
+        listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
+        return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
+
+    def read(self, snapshot: Snapshot, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
+        """Rows of a snapshot as an Arrow table, ordered by its key."""
+        contract = _contract(snapshot.table)
+        condition = f"WHERE {_conditions(where)}" if where else ""
+        with self.database([snapshot]) as db:
+            return db.sql(
+                f"SELECT {', '.join(columns) if columns else '*'} FROM {snapshot.table} {condition} "
+                f"ORDER BY {', '.join(contract.key)}"
+            ).to_arrow_table()
+
+    def fingerprint(self, snapshot: Snapshot, where: Where | None = None) -> str:
+        """Digest of the content, whatever the order of rows and files."""
+        condition = f"WHERE {_conditions(where)}" if where else ""
+        with self.database([snapshot]) as db:
+            rows, digest = db.sql(
+                "SELECT count(*), coalesce(sum(md5_number(t::VARCHAR) % 1000000007), 0)::BIGINT "
+                f"FROM {snapshot.table} t {condition}"
+            ).fetchall()[0]
+        return f"{rows}:{digest}"
+
+    def append(self, table: str, rows: Rows, *, transaction: str) -> Snapshot:
+        """Add rows once: a transaction that is already in the table is not written again."""
+        contract = _contract(table)
+        found = self._open(contract)
+        if found is not None and found.transaction_version(transaction) is not None:
+            return Snapshot(table=table, version=found.version())
+        return self._write(contract, rows, mode="append", transaction=transaction, unique=False)
+
+    def replace(self, table: str, rows: Rows, *, where: Where | None = None) -> Snapshot:
+        """Replace the whole table, or the partitions that ``where`` names."""
+        contract = _contract(table)
+        if where and (stray := sorted(set(where) - set(contract.partition_by))):
+            raise ConfigurationError(f"Table {table} is not partitioned by {', '.join(stray)}.")
+        predicate = _conditions(where) if where else None
+        return self._write(contract, rows, mode="overwrite", predicate=predicate, unique=True)
+
+    def merge(self, table: str, rows: Rows) -> Snapshot:
+        """Insert rows, or replace those with the same key."""
+        contract = _contract(table)
+        found = self._open(contract)
+        if found is None:
+            return self._write(contract, rows, mode="append", unique=True)
+        same = " AND ".join(f"old.{name} = new.{name}" for name in contract.key)
+        checked = Conformed(rows, contract, unique=True).reader().read_all()
+        if len(checked):
+            merging = found.merge(checked, predicate=same, source_alias="new", target_alias="old")
+            merging.when_matched_update_all().when_not_matched_insert_all().execute()
+        return Snapshot(table=table, version=found.version())
+
+    def delete(self, table: str, where: str) -> Snapshot:
+        """Delete the rows that the SQL condition names; older versions keep them until ``vacuum``."""
+        found = self._open(_contract(table))
+        if found is None:
+            return Snapshot(table=table)
+        found.delete(where)
+        return Snapshot(table=table, version=found.version())
+
+    def _write(
+        self,
+        contract: Contract,
+        rows: Rows,
+        *,
+        mode: Any,
+        unique: bool,
+        predicate: str | None = None,
+        transaction: str | None = None,
+    ) -> Snapshot:
+        address = self.address(contract.table)
+        marks = CommitProperties(app_transactions=[Transaction(transaction, 1)]) if transaction else None
+        missing = self._open(contract) is None
+        conformed = Conformed(rows, contract, unique=unique)
+        try:
+            write_deltalake(
+                address,
+                conformed.reader(),
+                mode=mode,
+                partition_by=list(contract.partition_by) or None,
+                predicate=None if missing else predicate,
+                schema_mode=None if missing or predicate else "merge",
+                commit_properties=marks,
+                storage_options=delta_options(address),
+            )
+        except DeltaError:
+            if conformed.failure is not None:
+                raise conformed.failure from None
+            raise
+        return self.latest(contract.table)
+
+    def write_text(self, name: str, text: str) -> str:
+        """Write a text file (a report, a receipt) below the root and return its address."""
+        return self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> str:
+        """Write a file below the root and return its address."""
+        address = self.address(name)
+        files = filesystem(address)
+        files.makedirs(address.rsplit("/", 1)[0], exist_ok=True)
+        with files.open(address, "wb") as handle:
+            handle.write(content)
+        return address
+
+
+def _contract(table: str) -> Contract:
+    try:
+        return CONTRACTS[table]
+    except KeyError:
+        raise ConfigurationError(f"There is no table {table!r}. Tables: {', '.join(sorted(CONTRACTS))}.") from None
+
+
+def _conditions(where: Where) -> str:
+    return " AND ".join(f"{name} = {_literal(value)}" for name, value in where.items())
+
+
+def _local(uri: str) -> str:
+    return uri.removeprefix("file://")
+
+
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "int64": "BIGINT",
+    "int32": "INTEGER",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "date32[day]": "DATE",
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+    "decimal128(18, 4)": "DECIMAL(18,4)",
+}
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    return f"{_SQL_TYPES[str(TEXT)]}[]" if kind == TEXTS else _SQL_TYPES[str(kind)]

@@ -1,0 +1,45 @@
+"""Keeping the lake small: compact many small files, drop days past their retention, vacuum what nobody may read."""
+
+from datetime import date, timedelta
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from tasks.lake.contracts import CONTRACTS
+from tasks.lake.lake import Lake
+from tasks.lake.storage import delta_options
+
+
+def compact(lake: Lake, table: str) -> int:
+    """Join small files into large ones without changing content; returns the files removed."""
+    found = _open(lake, table)
+    if found is None:
+        return 0
+    return int(found.optimize.compact()["numFilesRemoved"])
+
+
+def drop_days(lake: Lake, as_of: date, keep_days: int) -> list[str]:
+    """Delete partitions older than ``keep_days`` from every table that holds one partition per day."""
+    oldest = as_of - timedelta(days=keep_days)
+    dropped = []
+    for contract in CONTRACTS.values():
+        found = _open(lake, contract.table) if contract.partition_by == ("as_of",) else None
+        if found is not None and found.delete(f"as_of < '{oldest}'")["num_deleted_rows"]:
+            dropped.append(contract.table)
+    return dropped
+
+
+def vacuum(lake: Lake, table: str, keep_hours: int) -> int:
+    """Remove files that only versions older than ``keep_hours`` need (0 after an erasure); returns how many."""
+    found = _open(lake, table)
+    if found is None:
+        return 0
+    return len(found.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False))
+
+
+def _open(lake: Lake, table: str) -> DeltaTable | None:
+    address = lake.address(table)
+    try:
+        return DeltaTable(address, storage_options=delta_options(address))
+    except TableNotFoundError:
+        return None
