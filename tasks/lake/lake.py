@@ -38,7 +38,7 @@ class Lake(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     root: str
-    memory_limit: str = "60%"
+    memory_limit: str = "4GB"
     threads: int | None = None
 
     def address(self, name: str) -> str:

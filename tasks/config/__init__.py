@@ -1,0 +1,21 @@
+"""The configuration: one YAML read into one model."""
+
+from tasks.config.destinations import DestinationSettings
+from tasks.config.load import load_config
+from tasks.config.model import Config
+from tasks.config.sources import Checks, Dataset, Source
+from tasks.config.stages import BrakeSettings, ClusterSettings, FeatureSettings, IdentitySettings, ReportSettings
+
+__all__ = [
+    "BrakeSettings",
+    "Checks",
+    "ClusterSettings",
+    "Config",
+    "Dataset",
+    "DestinationSettings",
+    "FeatureSettings",
+    "IdentitySettings",
+    "ReportSettings",
+    "Source",
+    "load_config",
+]
