@@ -138,7 +138,7 @@ CUSTOMER_FEATURES = Contract(
         required("gift_orders", WHOLE, "Orders with a gift", "orders"),
         Column("gift_share", REAL, "Orders with a gift among all", "0 to 1"),
         Column("december_share", REAL, "Spend in November and December among all", "0 to 1"),
-        Column("bulk_share", REAL, "Orders with more than three times the usual units", "0 to 1"),
+        Column("bulk_share", REAL, "Orders with more than five times the usual units", "0 to 1"),
         Column("office_hours_share", REAL, "Orders on weekdays from nine to five", "0 to 1"),
         required("is_business", FLAG, "Known or likely to buy for a business"),
         Column("coupon_orders", WHOLE, "Orders with a campaign's coupon", "orders"),
