@@ -24,7 +24,9 @@ SYNC_PLANS = Contract(
         required("minutes", REAL, "Time under the account's limits", "minutes"),
         required("state", TEXT, "planned, braked, started or applied"),
         required("ledger_version", WHOLE, "Version of sync_ledger it was made from; -1 is none"),
-        required("note", TEXT, "The whole plan as JSON: skips by reason, fields that change, preparation, brakes, inputs"),
+        required(
+            "note", TEXT, "The whole plan as JSON: skips by reason, fields that change, preparation, brakes, inputs"
+        ),
         required("made_at", INSTANT, "When it was made", "UTC"),
     ),
 )
