@@ -78,7 +78,7 @@ class Lake(BaseModel):
         table = None if snapshot.version is None else self._open(contract, snapshot.version)
         files = [] if table is None else table.file_uris()
         if table is None or not files:
-            nothing = ", ".join(f"NULL::{_sql_type(c.type)} AS {c.name}" for c in contract.columns)
+            nothing = ", ".join(f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns)
             return f"SELECT {nothing} WHERE false"
         known = {field.name for field in table.schema().fields}
         kinds = ", ".join(
@@ -86,7 +86,7 @@ class Lake(BaseModel):
         )
         hive = f", hive_partitioning = true, hive_types = {{{kinds}}}" if kinds else ""
         columns = ", ".join(
-            c.name if c.name in known else f"NULL::{_sql_type(c.type)} AS {c.name}" for c in contract.columns
+            f'"{c.name}"' if c.name in known else f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns
         )
         listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
         return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
