@@ -1,0 +1,150 @@
+"""The `segmentation` command: 0 is done, 1 is failed, 2 is a configuration that a person must mend."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from tasks.errors import ConfigurationError, SegmentationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILED, CONFIGURATION = 1, 2
+
+# A flow without a server starts one for itself; on two cores that takes longer than Prefect's default patience.
+_PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "DO_NOT_TRACK": "1",
+}
+
+
+class Day(click.ParamType[date]):
+    """A date on the command line."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read YYYY-MM-DD."""
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
+        except ValueError:
+            self.fail(f"{value!r} is no date. Write it like 2026-01-31.", param, ctx)
+
+
+def say_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors we raise on purpose into one clear message and an exit code, without a stack trace."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in _PREFECT_DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        try:
+            return command(*args, **kwargs)
+        except SegmentationError as error:
+            click.secho(str(error), fg="red", err=True)
+            sys.exit(CONFIGURATION if isinstance(error, ConfigurationError) else FAILED)
+
+    return wrapped
+
+
+config_option = click.option("--config", default="segmentation.yaml", show_default=True, help="The configuration.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+as_of_option = click.option("--as-of", type=Day(), help="Morning of the run; today when left out.")
+
+
+@click.group()
+@click.version_option(package_name="retail-segmentation")
+def main() -> None:
+    """Customer segments people act on, every day."""
+
+
+@main.command()
+@click.option("--lake", default="./lake", show_default=True, help="Where the tables go.")
+@click.option("--as-of", type=Day(), default=date(2018, 1, 1), show_default="2018-01-01", help="Morning of the run.")
+@click.option("--push", type=click.Choice(["plan", "apply"]), default="apply", show_default=True)
+@json_option
+@say_errors
+def demo(lake: str, as_of: date, push: str, as_json: bool) -> None:
+    """Run the whole daily job on a year of real grocery data (Complete Journey)."""
+    from flows.demo import prepare
+
+    config = prepare(Path(lake).resolve())
+    _run_daily_job(str(config), as_of, push, str(Path(lake).resolve()), as_json=as_json)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@say_errors
+def init(directory: Path) -> None:
+    """Write commented segmentation.yaml, segments.yaml and playbook.yaml to DIRECTORY."""
+    from flows.starter import write_starter
+
+    for path in write_starter(directory):
+        click.echo(f"wrote {path}")
+    click.echo(
+        f"Edit {directory / 'segmentation.yaml'}, then: segmentation check --config {directory / 'segmentation.yaml'}"
+    )
+
+
+@main.command()
+@config_option
+@json_option
+@say_errors
+def check(config: str, as_json: bool) -> None:
+    """Check configuration, files, columns, rules and secrets; never writes."""
+    from flows.checking import check_everything
+    from flows.console import show_json, show_table
+
+    findings = check_everything(config)
+    if as_json:
+        show_json([finding.model_dump() for finding in findings])
+    else:
+        show_table("Checks", ["", "what", "found"], [[_MARKS[f.verdict], f.subject, f.message] for f in findings])
+    if any(finding.verdict == "stopped" for finding in findings):
+        sys.exit(CONFIGURATION)
+
+
+_MARKS = {"passed": "✓", "told": "!", "stopped": "✗"}
+
+
+@main.command()
+@config_option
+@as_of_option
+@click.option("--push", type=click.Choice(["plan", "apply"]), default="plan", show_default=True)
+@click.option("--lake", help="Overrides the lake of the configuration.")
+@json_option
+@say_errors
+def run(config: str, as_of: date | None, push: str, lake: str | None, as_json: bool) -> None:
+    """Run the daily job."""
+    _run_daily_job(config, as_of, push, lake, as_json=as_json)
+
+
+def _run_daily_job(config: str, as_of: date | None, push: str, lake: str | None, *, as_json: bool) -> None:
+    from flows.console import progress, show_json
+    from flows.show import show_summary
+    from tasks.config import load_config
+
+    load_config(config, {"lake": lake} if lake else None)  # a mistake in the file is told before a server starts
+    with progress():
+        from flows.segment_customers import segment_customers
+
+        summary = segment_customers(config=config, as_of=as_of, push=push, lake=lake)  # type: ignore[arg-type]
+    if as_json:
+        show_json(summary.model_dump(mode="json"))
+    else:
+        show_summary(summary)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The summary of a run as a person reads it in the terminal."""
+
+from decimal import Decimal
+
+from flows.console import OUT, show_table
+from flows.summary import Intake, RunSummary
+
+
+def show_summary(summary: RunSummary) -> None:
+    """Print what a run did: customers, money reconciled, segments, checks, pushes, report."""
+    OUT.print(f"\n[bold]{summary.customers:,} customers[/bold] on {summary.as_of}, {summary.moved:,} moved\n")
+    _show_intake(summary.intake, summary.currency)
+    show_table(
+        "Segments",
+        ["segment", "customers", "share", "revenue", "churn risk", f"value 365 d ({summary.currency})"],
+        [
+            [
+                s.label,
+                f"{s.customers:,}",
+                f"{s.share:.1%}",
+                f"{s.revenue_share:.1%}",
+                _share(s.churn_probability),
+                _money(s.lifetime_value),
+            ]
+            for s in summary.segments
+        ],
+        right=(1, 2, 3, 4, 5),
+    )
+    show_table(
+        "Audiences",
+        ["audience", "customers", "share"],
+        [[s.label, f"{s.customers:,}", f"{s.share:.1%}"] for s in summary.audiences],
+        right=(1, 2),
+    )
+    if summary.checks:
+        show_table(
+            "Checks that spoke up",
+            ["", "check", "about", "message"],
+            [[c.verdict, c.check, c.subject, c.message] for c in summary.checks],
+        )
+    _show_pushes(summary)
+    if summary.report:
+        OUT.print(f"Report: {summary.report}")
+
+
+def _show_intake(intake: Intake, currency: str) -> None:
+    parts = [
+        ("read", intake.rows_read, intake.amount_read),
+        ("kept", intake.rows_kept, intake.amount_kept),
+        ("quarantined", intake.rows_quarantined, intake.amount_quarantined),
+        ("duplicate", intake.rows_duplicate, intake.amount_duplicate),
+    ]
+    verdict = "reconciled to the cent" if intake.reconciled else "DOES NOT RECONCILE"
+    show_table(
+        f"Order lines: {verdict}",
+        ["", "rows", currency],
+        [[name, f"{rows:,}", f"{amount:,.2f}"] for name, rows, amount in parts],
+        right=(1, 2),
+    )
+
+
+def _show_pushes(summary: RunSummary) -> None:
+    if not summary.pushes:
+        return
+    applied = summary.mode == "apply"
+    outcome = ["delivered", "rejected", "later"] if applied else []
+    show_table(
+        "Pushed" if applied else "Plan (nothing was sent; --push apply sends exactly this)",
+        ["destination", "enter", "update", "leave", "unchanged", "skipped", *outcome],
+        [
+            [
+                p.destination,
+                p.enters,
+                p.updates,
+                p.leaves,
+                p.unchanged,
+                p.skipped,
+                *([p.delivered, p.rejected, p.later] if applied else []),
+            ]
+            for p in summary.pushes
+        ],
+        right=(1, 2, 3, 4, 5, 6, 7, 8),
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _money(value: float | Decimal | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
