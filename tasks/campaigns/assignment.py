@@ -109,7 +109,8 @@ def _create_matches(db: duckdb.DuckDBPyConnection, plays: tuple[Play, ...], as_o
 
 
 def _condition(play: Play, as_of: date) -> tuple[str, dict[str, Any]]:
-    who, clauses, values = play.who, ["true"], {}
+    who, clauses = play.who, ["true"]
+    values: dict[str, Any] = {}
     if who.segments and ANY_SEGMENT not in who.segments:
         clauses.append("list_contains($segments, p.segment)")
         values["segments"] = list(who.segments)

@@ -17,6 +17,7 @@ WORDS = {
     "no_consent": "never said yes to e-mail",
     "no_address": "no usable e-mail address",
 }
+_ADDRESS = r"""[^\s@<>,;:\\"()\[\]]{1,64}@[^\s@<>,;:\\"()\[\]]+\.[^\s@.<>]{2,}"""
 _HANDLES = ("customer_id", "email", "phone", "loyalty_id")
 
 
@@ -57,10 +58,7 @@ def create_contactable(
             END AS blocked
         FROM own LEFT JOIN address USING (email)
         """,
-        {
-            "granted_only": consent == "granted",
-            "address": r"[^\s@<>,;:\\\"()\[\]]{1,64}@[^\s@<>,;:\\\"()\[\]]+\.[^\s@.]{2,}",
-        },
+        {"granted_only": consent == "granted", "address": _ADDRESS},
     )
 
 

@@ -87,9 +87,8 @@ def advise(
     held_out = min(customers - 1, math.ceil(customers * share)) if customers > 1 else 0
     share = min(LARGEST_SHARE, held_out / customers) if customers else LARGEST_SHARE
     detectable = detectable_difference(customers - held_out, held_out, baseline, significance=significance, power=power)
-    return Advice(
-        customers, share, detectable, enough, _sentence(customers, share, detectable, smallest_effect, enough)
-    )
+    sentence = _sentence(customers, share, detectable, smallest_effect, enough)
+    return Advice(customers, share, detectable, enough, sentence)
 
 
 def _variance(baseline: float) -> float:
