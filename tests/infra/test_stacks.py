@@ -89,8 +89,9 @@ class TestTemplates:
             denied = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
             assert {"Bool": {"aws:SecureTransport": "false"}} in [s["Condition"] for s in denied]
 
-    def test_the_bucket_is_private_and_announces_incoming_files(self):
+    def test_the_bucket_is_private_and_versioned_and_announces_incoming_files(self):
         [bucket] = resources("AWS::S3::Bucket").values()
+        assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
         blocked = bucket["Properties"]["PublicAccessBlockConfiguration"]
         assert len(blocked) == 4
         assert all(blocked.values())
@@ -223,9 +224,8 @@ def deployed():
 
 
 class TestDeployed:
-    def test_the_bucket_is_encrypted_and_versioned(self, deployed):
+    def test_the_bucket_is_encrypted(self, deployed):
         s3, bucket = boto3.client("s3"), outputs(deployed, "test")["SEGMENTATION_BUCKET"]
-        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
         [rule] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
