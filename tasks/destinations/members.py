@@ -1,0 +1,37 @@
+"""From a stored plan row to the customer that a platform shapes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.destinations.platform import Change, Member
+
+
+def member_of(customer_id: str, change: str, payload: Mapping[str, Any]) -> Member:
+    """The member a plan row describes; a moved key carries the former self that has to leave first."""
+    return Member(
+        customer_id=customer_id,
+        change=Change(change),
+        key=payload["key"],
+        email=payload["email"],
+        phone=payload["phone"],
+        values=payload["vals"],
+        before=payload["old_vals"],
+        lists=tuple(payload["lists"]),
+        joins=tuple(payload["joins"]),
+        leaves=tuple(payload["leaves"]),
+        native_id=payload["native_id"] or "",
+        former=_former(customer_id, payload) if change == Change.MOVE else None,
+    )
+
+
+def _former(customer_id: str, payload: Mapping[str, Any]) -> Member:
+    return Member(
+        customer_id=customer_id,
+        change=Change.LEAVE,
+        key=payload["old_key"],
+        email=payload["old_email"],
+        phone=payload["old_phone"],
+        values=payload["cleared"],
+        leaves=tuple(payload["old_lists"]),
+        native_id=payload["native_id"] or "",
+    )

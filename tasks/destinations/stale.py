@@ -1,0 +1,67 @@
+"""A plan is executed as it stands or not at all: here is told when it no longer fits the world."""
+
+from datetime import date
+
+import duckdb
+
+from tasks.destinations.plan import DestinationPlan
+from tasks.errors import CheckFailedError
+from tasks.lake import Lake, Snapshot
+
+
+def refuse_stale(lake: Lake, part: DestinationPlan) -> None:
+    """CheckFailedError when a newer plan exists, or segments or ledger have changed since the plan was made.
+
+    A plan that was already begun may be continued: its own answers are the change.
+    """
+    with lake.database([lake.latest("sync_plans")]) as db:
+        newest, state = db.execute(
+            "SELECT arg_max(plan_id, (made_at, ledger_version)), any_value(state) FILTER (plan_id = $plan_id) FROM sync_plans "
+            "WHERE destination = $destination",
+            {"plan_id": part.plan_id, "destination": part.destination},
+        ).fetchall()[0]
+    if state is None:
+        raise CheckFailedError(f"Plan {part.plan_id} for {part.destination} is not stored; make a plan first.")
+    if newest != part.plan_id:
+        raise _stale(part, f"plan {newest} is newer")
+    if state in {"started", "applied"}:
+        return
+    ledger = Snapshot(table="sync_ledger", version=part.ledger_version if part.ledger_version >= 0 else None)
+    if _differs(lake, ledger, {"destination": part.destination}):
+        raise _stale(part, "the ledger has changed since")
+    if _differs(lake, _input(part, "customer_segments"), {"as_of": part.as_of}):
+        raise _stale(part, "the segments have changed since")
+
+
+def set_state(lake: Lake, part: DestinationPlan, state: str) -> None:
+    """Note in sync_plans how far the plan has come."""
+    with lake.database([lake.latest("sync_plans")]) as db:
+        row = db.execute(
+            "SELECT * REPLACE ($state AS state) FROM sync_plans "
+            "WHERE plan_id = $plan_id AND destination = $destination AND state <> $state",
+            {"plan_id": part.plan_id, "destination": part.destination, "state": state},
+        ).to_arrow_table()
+    if len(row):
+        lake.merge("sync_plans", row)
+
+
+def _stale(part: DestinationPlan, why: str) -> CheckFailedError:
+    return CheckFailedError(f"Plan {part.plan_id} for {part.destination} is stale: {why}. Make a new plan.")
+
+
+def _input(part: DestinationPlan, table: str) -> Snapshot:
+    for name in part.inputs:
+        found, _, version = name.partition("@")
+        if found == table:
+            return Snapshot(table=table, version=None if version == "-" else int(version))
+    return Snapshot(table=table)
+
+
+def _differs(lake: Lake, then: Snapshot, where: dict[str, date | int | str]) -> bool:
+    now = lake.latest(then.table)
+    if now.version == then.version:
+        return False
+    try:
+        return lake.fingerprint(then, where) != lake.fingerprint(now, where)
+    except duckdb.IOException:
+        return True  # the files of the old version are gone

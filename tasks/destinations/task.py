@@ -1,0 +1,138 @@
+"""The door of the destinations: plan, apply, replay as Prefect tasks."""
+
+import os
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect import get_run_logger, task
+from prefect.blocks.system import Secret
+from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import rate_limit
+from pydantic import SecretStr
+
+from tasks.config import Config
+from tasks.destinations.apply import Connect, PushSummary, apply_plan
+from tasks.destinations.connect import connector, surveyor
+from tasks.destinations.limits import LocalPace, Pace
+from tasks.destinations.plan import SOURCES, Plan, make_plan
+from tasks.destinations.replay import replay
+from tasks.errors import ConfigurationError
+from tasks.lake import Lake
+from tasks.lake.opened import identity, open_lake
+from tasks.lake.snapshot import Snapshots
+from tasks.stage import RETRIES
+
+PERSON_KEY = "segmentation-person-key"
+
+
+@task(name="plan push", persist_result=True, result_serializer="json", **RETRIES)
+def plan_push(config: Config, as_of: date, known: Snapshots, alarms: tuple[str, ...] = ()) -> Plan:
+    """Compare what destinations should look like with the ledger and store the plan; nothing is sent."""
+    lake = open_lake(config)
+    plan, _ = make_plan(
+        lake,
+        [known[table] for table in SOURCES if table in known.versions],
+        config.destinations,
+        config.brake,
+        as_of=as_of,
+        at=datetime.now(UTC),
+        person_key=person_key(lake),
+        alarms=alarms,
+        survey=surveyor(connect_accounts()),
+    )
+    for one in plan.destinations:
+        get_run_logger().info("%s: %d enter, %d change, %d leave", one.destination, one.enters, one.updates, one.leaves)
+    return plan
+
+
+@task(name="apply push", persist_result=True, result_serializer="json", **RETRIES)
+def apply_push(config: Config, plan: Plan, released: tuple[str, ...] = ()) -> PushSummary:
+    """Execute exactly the stored plan; a restart continues with whoever has no answer yet."""
+    lake = open_lake(config)
+    summary = apply_plan(
+        lake,
+        plan,
+        config.destinations,
+        connect_accounts(),
+        at=datetime.now(UTC),
+        person_key=person_key(lake),
+        released=released,
+    )
+    for one in summary.destinations:
+        if one.stopped:
+            get_run_logger().warning("%s stopped: %s", one.destination, one.stopped)
+    return summary
+
+
+@task(name="plan replay", persist_result=True, result_serializer="json", **RETRIES)
+def plan_replay(config: Config, as_of: date, known: Snapshots) -> Plan:
+    """Release open dead letters and plan their customers again; apply it with ``apply_push``."""
+    lake = open_lake(config)
+    plan, _ = replay(
+        lake,
+        [known[table] for table in SOURCES if table in known.versions],
+        config.destinations,
+        config.brake,
+        as_of=as_of,
+        at=datetime.now(UTC),
+        person_key=person_key(lake),
+    )
+    return plan
+
+
+def connect_accounts() -> Connect:
+    """Sessions with secrets from the environment, Prefect or AWS, paced by Prefect's global limits."""
+    return connector(find_secret, pace=GlobalPace())
+
+
+def find_secret(name: str) -> SecretStr:
+    """A secret by name: environment variable, Prefect Secret block, AWS secret; in this order.
+
+    ConfigurationError: none of the three has it.
+    """
+    variable = name.upper().replace("-", "_")
+    if (value := os.environ.get(variable)) is not None:
+        return SecretStr(value)
+    try:
+        return SecretStr(str(cast(Secret[Any], Secret.load(name)).get()))
+    except ValueError:
+        pass
+    try:
+        found = boto3.client("secretsmanager").get_secret_value(SecretId=name)
+        return SecretStr(found["SecretString"])
+    except (BotoCoreError, ClientError, KeyError):
+        raise ConfigurationError(
+            f"The secret {name!r} was not found. Set the environment variable {variable}, save a Prefect Secret block "
+            f"of that name, or create an AWS secret that this task may read."
+        ) from None
+
+
+def person_key(lake: Lake) -> str:
+    """The key of the hashes of forgotten people: SEGMENTATION_PERSON_KEY, else one that the lake keeps."""
+    value = os.environ.get(PERSON_KEY.upper().replace("-", "_"))
+    return value or identity(lake)
+
+
+def limit_name(quota_key: str) -> str:
+    """The global concurrency limit that paces an account over all workers."""
+    return f"segmentation-{quota_key.replace(':', '-')}"
+
+
+class GlobalPace:
+    """Paces an account by its global limit; where nobody has created one, within this process."""
+
+    def __init__(self) -> None:
+        self._local: Pace = LocalPace()
+        self._unlimited: set[str] = set()
+
+    def __call__(self, quota_key: str, per_second: float) -> None:
+        """Wait for this account's next slot."""
+        self._local(quota_key, per_second)
+        if quota_key in self._unlimited:
+            return
+        try:
+            rate_limit(limit_name(quota_key), strict=True)
+        except ConcurrencySlotAcquisitionError:
+            self._unlimited.add(quota_key)
