@@ -23,10 +23,11 @@ from tasks.lake.contracts.column import TEXT, TEXTS
 from tasks.lake.snapshot import Snapshot
 from tasks.lake.storage import allow_s3, delta_options, filesystem, is_s3
 
-Where = Mapping[str, date | int | str]
+Value = date | int | str
+Where = Mapping[str, Value | Sequence[int]]  # several numbers: any of them, in one atomic commit
 
 
-def _literal(value: date | int | str) -> str:
+def _literal(value: Value) -> str:
     if isinstance(value, bool) or not isinstance(value, date | int | str):
         raise TypeError(f"cannot compare a column with {value!r}")
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
@@ -201,7 +202,13 @@ def _contract(table: str) -> Contract:
 
 
 def _conditions(where: Where) -> str:
-    return " AND ".join(f"{name} = {_literal(value)}" for name, value in where.items())
+    return " AND ".join(_condition(name, value) for name, value in where.items())
+
+
+def _condition(name: str, value: Value | Sequence[int]) -> str:
+    if isinstance(value, date | int | str):
+        return f"{name} = {_literal(value)}"
+    return f"{name} IN ({', '.join(_literal(number) for number in value)})"
 
 
 def _local(uri: str) -> str:

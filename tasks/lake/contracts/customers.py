@@ -13,6 +13,7 @@ from tasks.lake.contracts.column import (
     Contract,
     required,
 )
+from tasks.lake.contracts.facts import BUCKET
 
 CUSTOMER_ID = required("customer_id", TEXT, "Customer after identity resolution")
 AS_OF = required("as_of", DAY, "Morning of the run; only what happened on earlier days is known")
@@ -50,6 +51,7 @@ IDENTITY = Contract(
         CUSTOMER_ID,
         required("matched_on", TEXT, "own id, loyalty_id, email or phone"),
         required("source", TEXT, "Source that named the record first"),
+        required("known_since", DAY, "Run that first met the record; the id known longest stays when customers merge"),
     ),
 )
 
@@ -190,7 +192,9 @@ CATEGORY_TOTALS = Contract(
         required("amount", MONEY, "Net spend", "currency"),
         required("first_on", DAY, "First day bought"),
         required("last_on", DAY, "Last day bought"),
+        BUCKET,
     ),
+    ("bucket",),
 )
 
 SCORE_CUTS = Contract(

@@ -15,6 +15,7 @@ from tasks.lake.contracts.column import (
     required,
 )
 
+BATCH = required("batch", TEXT, "File or batch it came with: digest of the file's address and fingerprint")
 BUCKET = required("bucket", SMALL, "Stable hash of the customer (of the order for guests) modulo the number of buckets")
 
 ORDER_LINES = Contract(
@@ -39,6 +40,7 @@ ORDER_LINES = Contract(
         required("gift", FLAG, "Bought as a gift"),
         Column("campaign_id", TEXT, "Campaign whose coupon or link was used"),
         required("source", TEXT, "Name of the source the line came from"),
+        BATCH,
         BUCKET,
     ),
     ("bucket",),
@@ -107,6 +109,7 @@ SESSIONS = Contract(
         Column("products_viewed", TEXTS, "Products looked at"),
         Column("device", TEXT, "Kind of device"),
         required("source", TEXT, "Name of the source"),
+        BATCH,
     ),
 )
 
@@ -124,6 +127,7 @@ ENGAGEMENT = Contract(
         required("event_date", DAY, "Calendar day in the retailer's time zone"),
         required("machine_open", FLAG, "Opened by a privacy proxy, not by a person"),
         required("source", TEXT, "Name of the source"),
+        BATCH,
     ),
 )
 

@@ -95,4 +95,15 @@ RUNS = Contract(
     ),
 )
 
-TABLES = (INTAKE_LOG, QUARANTINE, CHECK_RESULTS, KPIS, RUNS)
+DERIVED = Contract(
+    "derived",
+    "From which version of each input a table was last built, so that the next build touches only what changed.",
+    ("table", "input"),
+    (
+        required("table", TEXT, "Table that was built"),
+        required("input", TEXT, "Table it was built from"),
+        required("version", WHOLE, "Version of the input; -1 when it had never been written"),
+    ),
+)
+
+TABLES = (INTAKE_LOG, QUARANTINE, CHECK_RESULTS, KPIS, RUNS, DERIVED)

@@ -1,0 +1,104 @@
+"""One file on its way into the lake: read, mapped, checked row by row, with its people named by one key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import duckdb
+
+from tasks.config import Config, Dataset, Source
+from tasks.intake.contacts import name_people
+from tasks.intake.files import SourceFile
+from tasks.intake.forgotten import leave_out_forgotten
+from tasks.intake.mapping import MappingProblemError, locked_database, mapped_sql, mapped_types
+from tasks.intake.order_rows import order_rows_sql
+from tasks.intake.other_rows import other_rows_sql
+from tasks.intake.reading import BATCH_ROWS, OpenFile, UnreadableFileError, open_file, reading_errors
+from tasks.lake import Lake
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A file in a database of its own: table ``facts`` holds its rows, ready to be compared with the lake.
+
+    ``facts`` has ``row``, the columns of the dataset, ``customer_key`` where people occur, ``reasons`` (empty: the row is
+    good), ``raw`` (JSON of a refused row) and ``stake`` (net value in the retailer's currency).
+    """
+
+    db: duckdb.DuckDBPyConnection
+    lake: Lake
+    config: Config
+    source: Source
+    file: SourceFile
+    as_of: date
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which days begin and end."""
+        return self.config.timezone
+
+    @property
+    def told_at(self) -> datetime:
+        """Time of facts that carry none: the file's own."""
+        return self.file.modified or start_of(self.as_of)
+
+
+def start_of(day: date) -> datetime:
+    """The first instant of a day, UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+@contextmanager
+def receive(lake: Lake, config: Config, source: Source, file: SourceFile, as_of: date) -> Iterator[Incoming]:
+    """The rows of one file in table ``facts``; raises ``UnreadableFileError`` when the file is quarantined whole."""
+    tables = [lake.latest(name) for name in ("identity", "forgotten")]
+    with lake.database(tables) as db, open_file(file, source, config.memory_limit) as opened:
+        incoming = Incoming(db, lake, config, source, file, as_of)
+        _map_rows(incoming, opened)
+        _keep_broken_lines(incoming, opened)
+        name_people(db, source, config)
+        leave_out_forgotten(db, source)
+        yield incoming
+
+
+def _map_rows(incoming: Incoming, opened: OpenFile) -> None:
+    source, config = incoming.source, incoming.config
+    known_until = incoming.file.known_until(start_of(incoming.as_of) + timedelta(days=1)).isoformat()
+    with locked_database(config.memory_limit) as locked:
+        try:
+            types = mapped_types(locked, source, opened.schema)
+        except MappingProblemError as problem:
+            raise UnreadableFileError(str(problem)) from None
+        mapped = mapped_sql(source, opened.schema, types, source.timezone or config.timezone)
+        if source.dataset is Dataset.ORDERS:
+            checked = order_rows_sql(mapped, config, source, known_until)
+        else:
+            checked = other_rows_sql(mapped, source, known_until)
+        with reading_errors(incoming.file):
+            locked.register("theirs", opened.rows())
+            incoming.db.register("checked", locked.sql(_finished(checked)).to_arrow_reader(BATCH_ROWS))
+            incoming.db.execute("CREATE TABLE incoming AS SELECT * FROM checked")
+    incoming.db.unregister("checked")
+
+
+def _finished(checked: str) -> str:
+    return f"""
+        SELECT * EXCLUDE (marks, raw), CASE WHEN len(reasons) > 0 THEN to_json(raw)::VARCHAR END AS raw
+        FROM (SELECT *, list_sort(list_distinct(list_filter(marks, lambda mark: mark IS NOT NULL))) AS reasons
+              FROM ({checked}))"""
+
+
+def _keep_broken_lines(incoming: Incoming, opened: OpenFile) -> None:
+    broken = opened.broken_lines()
+    if not broken:
+        return
+    last = incoming.db.sql("SELECT coalesce(max(row), 0) FROM incoming").fetchall()[0][0]
+    incoming.db.executemany(
+        "INSERT INTO incoming BY NAME SELECT $row AS row, ['broken_line'] AS reasons, 0 AS stake, "
+        "to_json({line: $line, text: $text})::VARCHAR AS raw",
+        [
+            {"row": last + position, "line": line, "text": text}
+            for position, (line, text) in enumerate(broken, start=1)
+        ],
+    )

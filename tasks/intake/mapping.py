@@ -1,0 +1,276 @@
+"""Their columns become ours: SQL expressions, evaluated where nothing but the row can be reached.
+
+The database that evaluates them cannot open files, load extensions or change its own settings; rows come in as an Arrow
+stream. An expression that fails on a row gives no value there, never a failed run.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from tasks.config import Source
+from tasks.intake.columns import DATASETS, Kind, MappedColumn
+from tasks.intake.reading import BROKEN, ROW, quote
+
+_LOCK = (
+    "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
+    "SET lock_configuration = true"
+)
+_MISSING = re.compile(r'Referenced column "([^"]+)" not found')
+_OFFSET = r"\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
+_YES = "('true', 't', 'yes', 'y', '1', '1.0')"
+_NO = "('false', 'f', 'no', 'n', '0', '0.0')"
+_WRONG_TYPES = {
+    Kind.INSTANT: re.compile(r"^(?!DATE$|TIMESTAMP|VARCHAR$|\"NULL\"$)"),
+    Kind.DAY: re.compile(r"^(?!DATE$|TIMESTAMP|VARCHAR$|\"NULL\"$)"),
+    Kind.NUMBER: re.compile(r"^(DATE|TIME|INTERVAL|STRUCT|BLOB)|\[\]$"),
+    Kind.MONEY: re.compile(r"^(DATE|TIME|INTERVAL|STRUCT|BLOB|BOOLEAN)|\[\]$"),
+    Kind.WHOLE: re.compile(r"^(DATE|TIME|INTERVAL|STRUCT|BLOB)|\[\]$"),
+    Kind.FLAG: re.compile(r"^(DATE|TIME|INTERVAL|STRUCT|BLOB)|\[\]$"),
+    Kind.TEXT: re.compile(r"^(STRUCT|MAP|BLOB)|\[\]$"),
+    Kind.TEXTS: re.compile(r"^(DATE|TIME|STRUCT|MAP|BLOB)"),
+}
+_REMEDIES = {
+    Kind.INSTANT: "give a timestamp, a date or text; seconds since 1970 become one with to_timestamp(…)",
+    Kind.DAY: "give a date or text",
+}
+
+
+class MappingProblemError(Exception):
+    """An expression does not fit the columns of a file; ``key`` is the configuration key below the source."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(f"{key}: {text}")
+        self.key = key
+        self.text = text
+
+
+@contextmanager
+def locked_database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB in which expressions of the configuration are evaluated and can reach nothing else."""
+    with duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = {quote(memory_limit)}")
+        connection.execute(_LOCK)
+        yield connection
+
+
+def find_problems(source: Source, schema: pa.Schema) -> list[MappingProblemError]:
+    """Everything that keeps the source's expressions from fitting a file of this schema."""
+    problems = _unknown_keys(source)
+    problems += [
+        MappingProblemError("columns", f"{column.name} is missing. Add it with an expression over their columns.")
+        for column in DATASETS[source.dataset]
+        if column.required and column.name not in source.columns
+    ]
+    if source.dataset == "orders" and not {"amount", "unit_price"} & set(source.columns):
+        problems.append(MappingProblemError("columns", "map amount, or quantity and unit_price."))
+    if "customer_id" in _names(source) and not {"customer_id", "loyalty_id", "email", "phone"} & set(source.columns):
+        problems.append(
+            MappingProblemError("columns", "map at least one of customer_id, loyalty_id, email, phone.")
+        )
+    with locked_database("1GB") as database:
+        try:
+            mapped_types(database, source, schema)
+        except MappingProblemError:
+            problems += _each_problem(database, source, schema)
+    return problems
+
+
+def _names(source: Source) -> list[str]:
+    return [column.name for column in DATASETS[source.dataset]]
+
+
+def _unknown_keys(source: Source) -> list[MappingProblemError]:
+    known = _names(source)
+    return [
+        MappingProblemError(
+            f"columns.{name}", f"is no column of {source.dataset}. {did_you_mean(name, known)}"
+        )
+        for name in source.columns
+        if name not in known
+    ]
+
+
+def _each_problem(
+    database: duckdb.DuckDBPyConnection, source: Source, schema: pa.Schema
+) -> Iterator[MappingProblemError]:
+    for name in source.columns:
+        if name in _names(source):
+            one = source.model_copy(update={"columns": {name: source.columns[name]}, "where": ""})
+            yield from _problem_of(database, one, schema)
+    if source.where:
+        yield from _problem_of(database, source.model_copy(update={"columns": {}}), schema)
+
+
+def _problem_of(
+    database: duckdb.DuckDBPyConnection, source: Source, schema: pa.Schema
+) -> Iterator[MappingProblemError]:
+    try:
+        mapped_types(database, source, schema)
+    except MappingProblemError as problem:
+        yield problem
+
+
+def mapped_types(database: duckdb.DuckDBPyConnection, source: Source, schema: pa.Schema) -> dict[str, str]:
+    """DuckDB type of each mapped expression; raises ``MappingProblemError`` for one that does not bind or fit."""
+    database.register("theirs", schema.empty_table())
+    try:
+        described = database.sql(f"DESCRIBE {_bound_sql(source, schema)}").fetchall()
+    except duckdb.Error as error:
+        raise _explain(database, source, schema, error) from None
+    types = {str(name)[1:]: str(kind) for name, kind, *_ in described if str(name).startswith("_")}
+    for column in DATASETS[source.dataset]:
+        kind = types.get(column.name)
+        if kind is not None and _WRONG_TYPES[column.kind].search(kind):
+            remedy = _REMEDIES.get(column.kind, f"cast it: CAST({source.columns[column.name]} AS …)")
+            raise MappingProblemError(
+                f"columns.{column.name}", f"gives {kind} where a {column.kind} is needed; {remedy}."
+            )
+    return types
+
+
+def _explain(
+    database: duckdb.DuckDBPyConnection, source: Source, schema: pa.Schema, error: duckdb.Error
+) -> MappingProblemError:
+    expressions = {f"columns.{name}": text for name, text in source.columns.items() if name in _names(source)}
+    if source.where:
+        expressions["where"] = source.where
+    for key, expression in expressions.items():
+        try:
+            database.sql(f"DESCRIBE SELECT TRY({expression}) FROM theirs")
+        except duckdb.Error as own:
+            return MappingProblemError(key, _describe(expression, schema, own))
+    return MappingProblemError("columns", str(error).split("\n", 1)[0])
+
+
+def _describe(expression: str, schema: pa.Schema, error: duckdb.Error) -> str:
+    text = str(error).strip()
+    theirs = [name for name in schema.names if not name.startswith("#")]
+    if missing := _MISSING.search(text):
+        return f"there is no column {missing[1]!r} in the file. {did_you_mean(missing[1], theirs)}"
+    hint = " Columns of CSV and NDJSON files are text: CAST(… AS DOUBLE)." if "No function matches" in text else ""
+    return f"the expression {expression!r} is not valid ({text.split(chr(10), 1)[0]}).{hint}"
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A hint at the closest known name, or all of them."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f"Did you mean {by_lower[close[0]]}?" if close else f"Known: {', '.join(sorted(known))}."
+
+
+def _bound_sql(source: Source, schema: pa.Schema) -> str:
+    """Row number, each expression as ``_name`` and the whole row, of the rows that belong to the source."""
+    known = _names(source)
+    expressions = [f"TRY({text}) AS _{name}" for name, text in source.columns.items() if name in known]
+    fields = ", ".join(f"{name} := theirs.{name}" for name in map(identifier, schema.names) if name[1] != "#")
+    carried = [f'theirs."{name}"' for name in schema.names if name.startswith("#")]
+    condition = f"WHERE TRY({source.where})" if source.where else ""
+    return f'SELECT {", ".join([*carried, *expressions])}, struct_pack({fields}) AS "#raw" FROM theirs {condition}'
+
+
+def identifier(name: str) -> str:
+    """A column name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def mapped_sql(source: Source, schema: pa.Schema, types: dict[str, str], zone: str) -> str:
+    """SQL over ``theirs``: ``row``, our columns cast to their kind, ``marks`` (reason codes and nulls), ``raw``.
+
+    ``zone`` is the time zone of times that carry no offset.
+    """
+    columns = DATASETS[source.dataset]
+    casts = [f"{_cast(column, types.get(column.name), zone)} AS {column.name}" for column in columns]
+    marks = [mark for column in columns if (mark := _mark(column, types.get(column.name), zone))] or ["NULL::VARCHAR"]
+    raw, listed = '"#raw"', ", ".join(marks)
+    if BROKEN in schema.names:
+        raw = f'CASE WHEN "{BROKEN}" IS NULL THEN to_json("#raw") ELSE to_json({{line: "{BROKEN}"}}) END'
+        listed = f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN 'broken_line' END, {listed}"
+    return f'SELECT "{ROW}" AS row, {", ".join(casts)}, [{listed}] AS marks, {raw} AS raw FROM ({_bound_sql(source, schema)})'
+
+
+def _cast(column: MappedColumn, their_type: str | None, zone: str) -> str:
+    if their_type is None:
+        return f"NULL::{_SQL_TYPES[column.kind]}"
+    value = f"_{column.name}"
+    text = f"nullif(trim({value}::VARCHAR), '')"
+    match column.kind:
+        case Kind.TEXT:
+            # a column of whole numbers with gaps is stored as floats by many tools: 123.0 is customer 123
+            return _whole_text(value) if their_type in {"DOUBLE", "FLOAT"} else text
+        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
+            return _number(column.kind, value if their_type != "VARCHAR" else text)
+        case Kind.FLAG:
+            return value if their_type == "BOOLEAN" else _flag(text)
+        case Kind.INSTANT:
+            return _instant(value, text, their_type, zone)
+        case Kind.DAY:
+            return f"TRY_CAST({text if their_type == 'VARCHAR' else value} AS DATE)"
+        case _:
+            return _texts(value, text, their_type)
+
+
+_SQL_TYPES = {
+    Kind.TEXT: "VARCHAR",
+    Kind.NUMBER: "DOUBLE",
+    Kind.WHOLE: "BIGINT",
+    Kind.MONEY: "DECIMAL(18,4)",
+    Kind.FLAG: "BOOLEAN",
+    Kind.INSTANT: "TIMESTAMPTZ",
+    Kind.DAY: "DATE",
+    Kind.TEXTS: "VARCHAR[]",
+}
+
+
+def _whole_text(value: str) -> str:
+    return f"CASE WHEN {value} = floor({value}) AND abs({value}) < 1e15 THEN {value}::BIGINT::VARCHAR ELSE {value}::VARCHAR END"
+
+
+def _number(kind: Kind, value: str) -> str:
+    cast = f"TRY_CAST({value} AS {_SQL_TYPES[kind]})"
+    return f"CASE WHEN isfinite({cast}) THEN {cast} END" if kind is Kind.NUMBER else cast
+
+
+def _flag(text: str) -> str:
+    return f"CASE WHEN lower({text}) IN {_YES} THEN true WHEN lower({text}) IN {_NO} THEN false END"
+
+
+def _instant(value: str, text: str, their_type: str, zone: str) -> str:
+    """Times with an offset are instants; others are wall clock in ``zone`` (of an hour that occurs twice, the later)."""
+    if their_type == "TIMESTAMP WITH TIME ZONE":
+        return value
+    local = f"TRY(timezone({quote(zone)}, TRY_CAST({text if their_type == 'VARCHAR' else value} AS TIMESTAMP)))"
+    if their_type != "VARCHAR":
+        return local
+    return f"CASE WHEN regexp_matches({text}, '{_OFFSET}') THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END"
+
+
+def _texts(value: str, text: str, their_type: str) -> str:
+    listed = f"{value}::VARCHAR[]" if their_type.endswith("]") else f"string_split({text}, ',')"
+    return f"list_filter(list_transform({listed}, lambda x: trim(x)), lambda x: x <> '')"
+
+
+def _mark(column: MappedColumn, their_type: str | None, zone: str) -> str:
+    """SQL that names what is wrong with the value of one column, or is null."""
+    if their_type is None:
+        return ""
+    cast = _cast(column, their_type, zone)
+    match column.kind:
+        case Kind.TEXT:
+            code = _MISSING_CODES.get(column.name, f"missing_{column.name}")
+            return f"CASE WHEN {cast} IS NULL THEN '{code}' END" if column.required else ""
+        case Kind.INSTANT | Kind.DAY if column.required:
+            return f"CASE WHEN {cast} IS NULL THEN 'bad_time' END"
+        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE if column.name in _NEEDED_NUMBERS:
+            return f"CASE WHEN {cast} IS NULL THEN 'bad_number' END"
+        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
+            return f"CASE WHEN {cast} IS NULL AND nullif(trim(_{column.name}::VARCHAR), '') IS NOT NULL THEN 'bad_number' END"
+    return ""
+
+
+_MISSING_CODES = {"product_id": "missing_product"}
+_NEEDED_NUMBERS = {"quantity", "amount", "line"}

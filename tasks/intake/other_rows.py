@@ -1,0 +1,64 @@
+"""One row of anything but orders: what is wrong with it, named."""
+
+from tasks.config import Dataset, Source
+from tasks.intake.columns import CONSENT_CHANNELS, PEOPLE_KEYS
+from tasks.intake.reading import quote
+
+OTHER_REASONS = {
+    "broken_line": "The line cannot be split into columns",
+    "missing_product": "No product number",
+    "missing_session_id": "No session number",
+    "missing_campaign_id": "No campaign number",
+    "missing_customer": "Neither customer number nor loyalty card, e-mail or telephone number",
+    "missing_kind": "No kind of event",
+    "unknown_kind": "A kind of event that is not known",
+    "missing_status": "No answer to the question for consent",
+    "unknown_status": "An answer that is neither yes nor no",
+    "unknown_channel": "A channel that is not known",
+    "bad_time": "No time, or one that cannot be read",
+    "future_time": "Later than the file itself by more than a day",
+    "too_early": "Before the earliest day that the source's checks allow",
+    "ends_before_start": "The last day lies before the first",
+    "bad_number": "A number that cannot be read",
+    "forgotten": "A person who asked to be erased",
+}
+
+ENGAGEMENT_KINDS = ("delivered", "open", "click", "redeem", "unsubscribe", "bounce", "spam")
+GRANTED = ("granted", "true", "t", "yes", "y", "1", "subscribed", "opt_in", "opted_in")
+DENIED = ("denied", "false", "f", "no", "n", "0", "unsubscribed", "opt_out", "opted_out")
+UNKNOWN = ("unknown", "null", "none", "n/a")
+
+_TIMES = {Dataset.SESSIONS: "started_at", Dataset.ENGAGEMENT: "at", Dataset.CONSENT: "changed_at"}
+
+
+def other_rows_sql(mapped: str, source: Source, known_until: str) -> str:
+    """SQL of rows from mapped ones: the same columns, ``marks`` complete, ``stake`` zero."""
+    tests = _tests(source, known_until) or {"": "false"}
+    marks = ", ".join(f"CASE WHEN {test} THEN '{code}' END" for code, test in tests.items())
+    return f"SELECT * REPLACE (list_concat(marks, [{marks}]) AS marks), 0::DECIMAL(18,4) AS stake FROM ({mapped})"
+
+
+def _tests(source: Source, known_until: str) -> dict[str, str]:
+    tests: dict[str, str] = {}
+    if at := _TIMES.get(source.dataset):
+        tests["future_time"] = f"{at} > {quote(known_until)}::TIMESTAMPTZ"
+        tests["too_early"] = f"{at} < {quote(source.checks.earliest)}::TIMESTAMPTZ"
+    if source.dataset in {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}:
+        tests["missing_customer"] = " AND ".join(f"{name} IS NULL" for name in PEOPLE_KEYS)
+    match source.dataset:
+        case Dataset.ENGAGEMENT:
+            tests["unknown_kind"] = f"lower(kind) NOT IN {ENGAGEMENT_KINDS}"
+        case Dataset.CONSENT:
+            tests["unknown_status"] = f"lower(status) NOT IN {(*GRANTED, *DENIED, *UNKNOWN)}"
+            tests["unknown_channel"] = f"coalesce(lower(channel), {quote(source.channel)}) NOT IN {CONSENT_CHANNELS}"
+        case Dataset.CAMPAIGNS:
+            tests["ends_before_start"] = "ends_on < starts_on"
+    return tests
+
+
+def status_sql(text: str) -> str:
+    """granted, denied or unknown from what a source wrote."""
+    return (
+        f"CASE WHEN lower({text}) IN {GRANTED} THEN 'granted' WHEN lower({text}) IN {DENIED} THEN 'denied' "
+        "ELSE 'unknown' END"
+    )
