@@ -35,7 +35,7 @@ from tasks.destinations.platform import (
 )
 from tasks.destinations.prepare import prepare
 from tasks.destinations.registry import platform_of, require_modules
-from tasks.destinations.stale import refuse_stale, set_state
+from tasks.destinations.stale import refuse_stale
 from tasks.errors import ConfigurationError, SegmentationError
 from tasks.lake import Lake
 
@@ -113,7 +113,6 @@ def apply_destination(
 ) -> DestinationPush:
     """Execute one destination's share of a checked plan; the same call after a kill continues where it stopped."""
     platform = platform_of(part.platform)
-    set_state(lake, part, "started")
     created: tuple[str, ...] = ()
     sent_again, stopped = 0, ""
     try:
@@ -129,7 +128,6 @@ def apply_destination(
     except SegmentationError as error:
         stopped = str(error)
     counts = settle(lake, part.plan_id, part.destination, at=at, unanswered="stopped" if stopped else "interrupted")
-    set_state(lake, part, "started" if counts.get(Verdict.LATER) else "applied")
     return DestinationPush(
         destination=part.destination,
         platform=part.platform,

@@ -1,5 +1,6 @@
 """The shared client: one conversation per account, paced, retried, authorised, and silent about people and secrets."""
 
+import logging
 import random
 import threading
 import time
@@ -67,9 +68,13 @@ class TokenStore:
 
 
 TOKENS = TokenStore()
+for _chatty in ("httpx", "httpcore"):
+    logging.getLogger(_chatty).setLevel(
+        logging.WARNING
+    )  # below it they log whole addresses, with people and tokens in them
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class HttpSession:
     """One account's conversation over HTTPS; safe to use from several threads."""
 

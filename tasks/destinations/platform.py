@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -284,7 +285,7 @@ Push = Callable[[Session, Target, Sequence[Part]], Iterable[Answer]]
 class Token:
     """An access token and how long it lives."""
 
-    value: str
+    value: str = field(repr=False)
     lives_seconds: float
     base: str = ""
 
@@ -309,7 +310,9 @@ def nothing_to_create(_session: Session, target: Target, thing: Thing) -> str:
     raise ConfigurationError(f"{target.destination}: {thing} has to be created by hand on this platform")
 
 
-def no_opt_outs(_session: Session, _target: Target, _since: datetime | None) -> Iterable[OptOut]:
+def no_opt_outs(
+    _session: Session, _target: Target, _since: datetime | None, _people: Iterable[Person]
+) -> Iterable[OptOut]:
     """For platforms that know nothing of consent."""
     return ()
 
@@ -349,7 +352,7 @@ class Platform:
     wants: Callable[[Target], tuple[Thing, ...]] = fields_and_no_lists
     known: Callable[[Session, Target], Known] = nothing_known
     create: Callable[[Session, Target, Thing], str] = nothing_to_create
-    opt_outs: Callable[[Session, Target, datetime | None], Iterable[OptOut]] = no_opt_outs
+    opt_outs: Callable[[Session, Target, datetime | None, Iterable[Person]], Iterable[OptOut]] = no_opt_outs
     fault: Callable[[httpx.Response], Exception | None] = no_difference
     rename: Callable[[str], str] = as_is
     identity_fields: Mapping[str, str] = field(default_factory=dict)
@@ -381,3 +384,16 @@ def text(value: Any, separator: str = ";") -> str:
 def no_lists(values: Mapping[str, Any], separator: str = ";") -> dict[str, Any]:
     """The same values with lists written as one text, for platforms without a list type."""
     return {name: text(value, separator) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def rest_of(parts: Sequence[Part], answers: Iterable[Answer]) -> list[Part]:
+    """The parts that no answer mentions."""
+    mentioned = {answer.customer_id for answer in answers}
+    return [part for part in parts if part.member.customer_id not in mentioned]
+
+
+def chunks(items: Iterable[T], size: int) -> Iterable[list[T]]:
+    """The items in lists of at most ``size``."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -4,6 +4,7 @@ from datetime import date
 
 import duckdb
 
+from tasks.destinations.journal import journal_files
 from tasks.destinations.plan import DestinationPlan
 from tasks.errors import CheckFailedError
 from tasks.lake import Lake, Snapshot
@@ -14,35 +15,27 @@ def refuse_stale(lake: Lake, part: DestinationPlan) -> None:
 
     A plan that was already begun may be continued: its own answers are the change.
     """
-    with lake.database([lake.latest("sync_plans")]) as db:
-        newest, state = db.execute(
-            "SELECT arg_max(plan_id, (made_at, ledger_version)), any_value(state) FILTER (plan_id = $plan_id) FROM sync_plans "
-            "WHERE destination = $destination",
-            {"plan_id": part.plan_id, "destination": part.destination},
+    given = {"plan_id": part.plan_id, "destination": part.destination}
+    with lake.database([lake.latest("sync_plans"), lake.latest("sync_answers")]) as db:
+        newest, stored, begun = db.execute(
+            """
+            SELECT arg_max(plan_id, (made_at, ledger_version)), count(*) FILTER (plan_id = $plan_id),
+                (SELECT count(*) FROM sync_answers WHERE plan_id = $plan_id AND destination = $destination)
+            FROM sync_plans WHERE destination = $destination
+            """,
+            given,
         ).fetchall()[0]
-    if state is None:
+    if not stored:
         raise CheckFailedError(f"Plan {part.plan_id} for {part.destination} is not stored; make a plan first.")
     if newest != part.plan_id:
         raise _stale(part, f"plan {newest} is newer")
-    if state in {"started", "applied"}:
+    if begun or journal_files(lake, part.plan_id, part.destination):
         return
     ledger = Snapshot(table="sync_ledger", version=part.ledger_version if part.ledger_version >= 0 else None)
     if _differs(lake, ledger, {"destination": part.destination}):
         raise _stale(part, "the ledger has changed since")
     if _differs(lake, _input(part, "customer_segments"), {"as_of": part.as_of}):
         raise _stale(part, "the segments have changed since")
-
-
-def set_state(lake: Lake, part: DestinationPlan, state: str) -> None:
-    """Note in sync_plans how far the plan has come."""
-    with lake.database([lake.latest("sync_plans")]) as db:
-        row = db.execute(
-            "SELECT * REPLACE ($state AS state) FROM sync_plans "
-            "WHERE plan_id = $plan_id AND destination = $destination AND state <> $state",
-            {"plan_id": part.plan_id, "destination": part.destination, "state": state},
-        ).to_arrow_table()
-    if len(row):
-        lake.merge("sync_plans", row)
 
 
 def _stale(part: DestinationPlan, why: str) -> CheckFailedError:

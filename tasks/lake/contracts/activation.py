@@ -22,7 +22,7 @@ SYNC_PLANS = Contract(
         required("requests", WHOLE, "Requests it takes", "requests"),
         required("bytes", WHOLE, "Bytes it takes", "bytes"),
         required("minutes", REAL, "Time under the account's limits", "minutes"),
-        required("state", TEXT, "planned, braked, started or applied"),
+        required("state", TEXT, "planned or braked"),
         required("ledger_version", WHOLE, "Version of sync_ledger it was made from; -1 is none"),
         required(
             "note", TEXT, "The whole plan as JSON: skips by reason, fields that change, preparation, brakes, inputs"
