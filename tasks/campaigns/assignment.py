@@ -236,11 +236,11 @@ def _create_members(db: duckdb.DuckDBPyConnection, as_of: date, *, applied: bool
         WITH listed AS (
             SELECT pairs.customer_id, first(against ORDER BY priority, play) AS first_reason,
                 list(play || ': ' || coalesce(against, 'lower priority') ORDER BY priority, play)
-                    FILTER (pairs.play IS DISTINCT FROM chosen.play) AS rejected
-            FROM pairs LEFT JOIN (SELECT customer_id, play FROM chosen) chosen USING (customer_id)
+                    FILTER (play IS DISTINCT FROM winner) AS rejected
+            FROM pairs LEFT JOIN (SELECT customer_id, play AS winner FROM chosen) USING (customer_id)
             GROUP BY pairs.customer_id
         ), told AS (
-            SELECT p.customer_id, p.segment, k.customer_id IS NOT NULL AS controlled, c.*  EXCLUDE (customer_id),
+            SELECT p.customer_id, p.segment, k.customer_id IS NOT NULL AS controlled, c.* EXCLUDE (customer_id),
                 l.first_reason, coalesce(l.rejected, []) AS rejected
             FROM people p LEFT JOIN controls k USING (customer_id)
             LEFT JOIN chosen c USING (customer_id) LEFT JOIN listed l USING (customer_id)

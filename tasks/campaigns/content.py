@@ -62,8 +62,8 @@ def compose(
         "tag": lambda name: Markup("{{" + f"{prefix}_{name}" + "}}"),  # noqa: S704 - our own field names
         "fill": lambda text, **values: _substitute(text, values),
     }
-    html = re.sub(r"\n\s*\n+", "\n", _environment(html=True).get_template(f"{play.template}.html.j2").render(facts))
-    plain = _environment(html=False).get_template("message.txt.j2").render(facts)
+    html = re.sub(r"\n\s*\n+", "\n", environment(html=True).get_template(f"{play.template}.html.j2").render(facts))
+    plain = environment(html=False).get_template("message.txt.j2").render(facts)
     message = Message(
         subject=str(filled.subjects[turn]),
         other_subjects=tuple(s for n, s in enumerate(filled.subjects) if n != turn),
@@ -136,7 +136,8 @@ def _home(brand: Brand, campaign_id: str) -> str:
 
 
 @cache
-def _environment(*, html: bool) -> Environment:
+def environment(*, html: bool) -> Environment:
+    """The templates; escaped for HTML, and strict: nothing missing and no None is ever printed."""
     return Environment(
         loader=PackageLoader("tasks.campaigns"),
         autoescape=html,  # noqa: S701 - off for the plain-text part alone, which is not markup

@@ -18,6 +18,7 @@ from tasks.campaigns.words import Words
 
 LONGEST_NAME = 100  # SendGrid's limit for the names of Single Sends and lists
 _THOUSAND = 1000
+_FOUR_PLACES = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _draft(group: Group, studio: Studio, as_of: date) -> Draft:
         play=play,
         group=group,
         message=message,
-        cost=studio.settings.cost_per_thousand * group.recipients / _THOUSAND,
+        cost=(studio.settings.cost_per_thousand * group.recipients / _THOUSAND).quantize(_FOUR_PLACES),
         digest=_digest([message.subject, message.html, message.plain, sender]),
     )
 

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import get_args
 
 import duckdb
 import pyarrow as pa
 
 from tasks.campaigns.clean_text import product_name
 from tasks.campaigns.personal import Person, Product
-from tasks.campaigns.playbook import Play, Playbook
+from tasks.campaigns.playbook import Kind, Play, Playbook
 
 TABLES = ("customers", "customer_recommendations", "products")
 _FAVOURITES = 8
+_WITHOUT_PLAY = 3  # products for staff where no play fits
 _PRODUCT = "product_id, name, kind, because, price, stock, url, image_url"
 
 
@@ -30,9 +32,11 @@ class Group:
 def create_recipients(db: duckdb.DuckDBPyConnection, playbook: Playbook, as_of: date, *, language: str) -> None:
     """Create table ``recipients``: customer_id, email, first_name, campaign_id, play, language, shown, products.
 
-    Needs ``members`` and ``contactable``. Products come from the customer's own recommendations, in the play's order
-    of kinds; gaps are filled with what is recommended most in the segment. Sold out and nameless ones are left away.
+    Needs ``members``, ``pairs`` and ``contactable``; leaves ``acting`` and ``shown_products`` for the offers. Products
+    come from the customer's own recommendations, in the play's order of kinds; gaps are filled with what is
+    recommended most in the segment. Sold out and nameless ones are left away.
     """
+    _create_acting(db)
     _create_showable(db, as_of)
     _create_plays(db, playbook, language)
     _create_shown_products(db, as_of)
@@ -73,6 +77,27 @@ def people(db: duckdb.DuckDBPyConnection, group: Group, limit: int | None = None
             yield Person(row["customer_id"], row["email"], row["first_name"], products)
 
 
+def _create_acting(db: duckdb.DuckDBPyConnection) -> None:
+    """Create ``acting`` (customer_id, segment, play): the play that staff and message follow; '' where there is none.
+
+    Who is held out of the best play, or never gets campaigns, is not on it: nothing may hint at what is measured.
+    Who could not be written to still has the play, as staff can act on it.
+    """
+    db.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE acting AS
+        WITH top AS (
+            SELECT customer_id, play, draw < share AS held FROM pairs
+            QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY priority, play) = 1
+        )
+        SELECT m.customer_id, m.segment, m.arm = 'treated' AS treated,
+            CASE WHEN m.arm = 'treated' THEN m.play ELSE coalesce(t.play, '') END AS play
+        FROM members m LEFT JOIN top t USING (customer_id)
+        WHERE m.arm = 'treated' OR (m.arm = 'left_out' AND NOT coalesce(t.held, false))
+        """
+    )
+
+
 def _create_showable(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
     """Recommended products in stock whose name can be shown."""
     found = db.execute(
@@ -95,11 +120,13 @@ def _create_plays(db: duckdb.DuckDBPyConnection, playbook: Playbook, language: s
     emails = [play for play in playbook.plays if play.channel == "email"]
     for table, columns, rows in (
         ("play_kinds", "play VARCHAR, kind VARCHAR, place INTEGER",
-         [(play.id, kind, place) for play in playbook.plays for place, kind in enumerate(play.products)]),
+         [(play.id, kind, place) for play in playbook.plays for place, kind in enumerate(play.products)]
+         + [("", kind, 0) for kind in get_args(Kind)]),
         ("play_languages", "play VARCHAR, language VARCHAR",
          [(play.id, spoken) for play in emails for spoken in sorted(play.texts)]),
         ("play_facts", "play VARCHAR, most INTEGER, fallback VARCHAR",
-         [(play.id, play.products_shown, _fallback(play, language, playbook.language)) for play in playbook.plays]),
+         [(play.id, play.products_shown, _fallback(play, language, playbook.language)) for play in playbook.plays]
+         + [("", _WITHOUT_PLAY, "")]),
     ):  # fmt: skip
         db.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
         if rows:
@@ -111,26 +138,26 @@ def _fallback(play: Play, *languages: str) -> str:
 
 
 def _create_shown_products(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
-    """Create ``shown_products`` (customer_id, products) for every treated customer, whatever the channel."""
+    """Create ``shown_products`` (customer_id, products) for everybody in ``acting``, whatever the channel."""
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE shown_products AS
-        WITH treated AS (
-            SELECT m.customer_id, m.segment, m.play, p.most FROM members m JOIN play_facts p ON p.play = m.play
-            WHERE m.arm = 'treated' AND p.most > 0
+        WITH wanted AS (
+            SELECT a.customer_id, a.segment, a.play, p.most FROM acting a JOIN play_facts p ON p.play = a.play
+            WHERE p.most > 0
         ), own AS (
             SELECT t.customer_id, r.product_id, r.kind, r.because, k.place, r.rank
-            FROM treated t JOIN customer_recommendations r ON r.customer_id = t.customer_id AND r.as_of = $as_of
+            FROM wanted t JOIN customer_recommendations r ON r.customer_id = t.customer_id AND r.as_of = $as_of
             JOIN showable s ON s.product_id = r.product_id
             JOIN play_kinds k ON k.play = t.play AND k.kind = r.kind
         ), favourites AS (
             SELECT m.segment, r.product_id, count(*) AS times
             FROM members m JOIN customer_recommendations r ON r.customer_id = m.customer_id AND r.as_of = $as_of
             SEMI JOIN showable s ON s.product_id = r.product_id
-            GROUP BY ALL
-            QUALIFY row_number() OVER (PARTITION BY m.segment ORDER BY times DESC, r.product_id) <= {_FAVOURITES}
+            GROUP BY m.segment, r.product_id
+            QUALIFY row_number() OVER (PARTITION BY m.segment ORDER BY count(*) DESC, r.product_id) <= {_FAVOURITES}
         ), short AS (
-            SELECT t.customer_id, t.segment FROM treated t
+            SELECT t.customer_id, t.segment FROM wanted t
             LEFT JOIN (SELECT customer_id, count(DISTINCT product_id) AS has FROM own GROUP BY customer_id) o
                 USING (customer_id)
             WHERE coalesce(o.has, 0) < t.most
@@ -149,7 +176,7 @@ def _create_shown_products(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
         )
         SELECT t.customer_id, list(struct_pack({', '.join(f'{c} := {c}' for c in _PRODUCT.split(', '))})
             ORDER BY position) AS products
-        FROM placed JOIN treated t USING (customer_id) JOIN showable USING (product_id)
+        FROM placed JOIN wanted t USING (customer_id) JOIN showable USING (product_id)
         WHERE position <= t.most GROUP BY t.customer_id
         """,
         {"as_of": as_of},

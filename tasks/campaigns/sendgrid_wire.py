@@ -178,10 +178,9 @@ class Wire:
             raise TransientError(f"{method} {path} was answered with something else than JSON.") from error
 
     def _wait_asked(self, error: HTTPError, tried: int) -> float:
-        headers: Mapping[str, str] = error.headers or {}
-        if after := _number(headers.get("Retry-After")):
+        if after := _number(error.headers.get("Retry-After")):
             return after
-        if reset := _number(headers.get("X-RateLimit-Reset")):
+        if reset := _number(error.headers.get("X-RateLimit-Reset")):
             return max(1.0, reset - self.clock())
         return float(2**tried)
 

@@ -51,11 +51,14 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_NO_NAME = "Your shop"
+
+
 class Brand(_Settings):
     """How messages look and who sends them."""
 
-    name: str = Field(min_length=1, max_length=60, description="Name customers know")
-    website: Address = Field(description="Where the logo and the buttons lead")
+    name: str = Field(default=_NO_NAME, pattern=r"^[^{}<>]+$", max_length=60, description="Name customers know")
+    website: Address = Field(default="https://www.example.com", description="Where the logo and the buttons lead")
     logo_url: Address | None = Field(default=None, description="Picture of the logo; the name is shown without it")
     logo_width: int = Field(default=140, ge=40, le=280, description="Width of the logo in pixels")
     placeholder_image_url: Address | None = Field(
@@ -94,15 +97,23 @@ class SendGridSettings(_Settings):
 class CampaignSettings(_Settings):
     """Everything about campaigns that is not the playbook."""
 
-    playbook: str | None = Field(default=None, description="Address of the playbook; the packaged one by default")
     texts: str | None = Field(default=None, description="Folder with <language>.yaml for more languages")
-    brand: Brand
+    brand: Brand = Brand()
     language: str = Field(default="en", pattern=r"^[a-z]{2}$", description="Language where a customer's is unknown")
     consent: Literal["granted", "not_denied"] = Field(
         default="granted", description="Who may be written to: an explicit yes, or everybody who did not say no"
     )
-    holdout_key_secret: str = Field(default="holdout-key", description="Name of the secret that draws the hold-outs")
+    holdout_key_secret: str = Field(
+        default="", description="Name of the secret that draws the hold-outs; a key kept with the lake when left out"
+    )
     control_share: Share = Field(default=0.0, description="Customers who never get any campaign")
     cost_per_thousand: Decimal = Field(default=Decimal("1.00"), ge=0, description="Price of a thousand messages")
     outbox: str = Field(default="./outbox/campaigns", description="Folder for drafts to open and the offers file")
     sendgrid: SendGridSettings | None = Field(default=None, description="Without it drafts go to the outbox only")
+
+    @model_validator(mode="after")
+    def _named(self) -> "CampaignSettings":
+        if self.sendgrid and self.brand.name == _NO_NAME:
+            message = "sendgrid needs brand.name and brand.website: customers must see who writes to them"
+            raise ValueError(message)
+        return self
