@@ -99,7 +99,8 @@ class BgNbd(_BetaGeometric):
 class MbgNbd(_BetaGeometric):
     """A fitted MBG/NBD model (Batislam, Denizel and Filiztekin 2007).
 
-    As BG/NBD, but a customer may also leave right after the first purchase. ``standard_errors`` has one entry per parameter.
+    As BG/NBD, but a customer may also leave right after the first purchase. ``standard_errors`` has one entry per
+    parameter.
     """
 
     title: ClassVar[str] = "MBG/NBD"

@@ -19,11 +19,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tasks.features.observation import Floats, Observation
 from tasks.features.training_rows import TrainingRows, one_thread, scaled
 
-Family: TypeAlias = Literal["blend", "linear", "share", "none"]
+Family: TypeAlias = Literal["blend", "linear", "naive", "share", "none"]
 
 BLEND_CUSTOMERS = 500  # below, trees find patterns in noise
 SMALLEST_CLASS = 20  # a probability cannot be learnt from fewer customers who stayed away, or who came
 SURE = 1e-4
+RECENT_SPEND = "spend_last_13"
 SEED = 20_171_002
 
 
@@ -32,7 +33,8 @@ class Churn:
     """A fitted model of no order within ``horizon_days``; ``note`` says why it is no richer than it is.
 
     Log-odds = ``intercept`` + ``slope`` times the members' mean log-odds. Family ``share`` gives everyone the share of
-    past customers who stayed away; ``none`` knows nothing and predicts missing values.
+    past customers who stayed away; ``none`` knows nothing and predicts missing values; ``naive`` reads
+    recent spend alone.
     """
 
     family: Family
@@ -105,13 +107,18 @@ def _both_folds(rows: TrainingRows) -> bool:
 
 def _fitted(rows: TrainingRows, family: Family, kept: NDArray[np.bool_]) -> tuple[Any, ...]:
     matrix, gone = rows.matrix[kept], ~rows.bought[kept]
+    if family == "naive":
+        recent = {"places": [rows.names.index(RECENT_SPEND)]}
+        line = make_pipeline(FunctionTransformer(_logs, kw_args=recent), LogisticRegression(C=1e6, max_iter=2000))
+        return (line.fit(matrix, gone),)
     linear = make_pipeline(FunctionTransformer(_logs), StandardScaler(), LogisticRegression(C=0.003, max_iter=2000))
     trees = (_boosted(), _extra_trees(len(gone))) if family == "blend" else ()
     return tuple(member.fit(matrix, gone) for member in (linear, *trees))
 
 
-def _logs(matrix: Floats) -> Floats:
-    return np.log1p(np.maximum(matrix, 0))
+def _logs(matrix: Floats, places: list[int] | None = None) -> Floats:
+    logs: Floats = np.log1p(np.maximum(matrix if places is None else matrix[:, places], 0))
+    return logs
 
 
 def _boosted() -> HistGradientBoostingClassifier:

@@ -30,7 +30,8 @@ class GammaGamma:
         """Expected value of a customer's next purchase: the own average, drawn towards everybody's by its uncertainty.
 
         ``mean_value`` averages over ``frequency`` purchases and is ignored where that is 0. Raises ConfigurationError
-        for values that make no sense, CheckFailedError where spend is too unequal to have a mean (p * frequency + q <= 1).
+        for values that make no sense, CheckFailedError where spend is too unequal to have a mean (p * frequency + q is
+        1 or less).
         """
         x, z = _checked(frequency, mean_value)
         certainty = self.p * x + self.q - 1

@@ -44,8 +44,8 @@ WITH purchases AS (
 ), rhythm AS (
     SELECT customer_id, min(age) AS recency, max(age) AS tenure, count(*) AS visits,
            sum(gap)::DOUBLE / nullif(count(gap), 0) AS gap_mean,
-           sqrt(greatest(0, sum(gap * gap)::DOUBLE - sum(gap)::DOUBLE * sum(gap) / count(gap)) / nullif(count(gap) - 1, 0))
-               AS gap_deviation,
+           sqrt(greatest(0, sum(gap * gap)::DOUBLE - sum(gap)::DOUBLE * sum(gap) / count(gap))
+               / nullif(count(gap) - 1, 0)) AS gap_deviation,
            max(gap) AS gap_longest, quantile_disc(gap, 0.5) AS gap_median, quantile_disc(gap, 0.9) AS gap_long,
            (sum(gap) FILTER (position <= 5))::DOUBLE / nullif(count(gap) FILTER (position <= 5), 0) AS gap_recent,
            {visit_columns}
@@ -65,7 +65,8 @@ WITH purchases AS (
     FROM purchases WHERE NOT is_return GROUP BY customer_id
 )
 SELECT customer_id, draw::BIGINT AS draw, history_days, recency, tenure, visits, orders, spend, basket_mean,
-    basket_median, basket_large, basket_items, basket_products, coalesce(discount_share, 0) AS discount_share, weekend_share, stores,
+    basket_median, basket_large, basket_items, basket_products, coalesce(discount_share, 0) AS discount_share,
+    weekend_share, stores,
     coalesce(gap_mean, tenure) AS gap_mean, coalesce(gap_deviation, gap_mean, tenure) AS gap_deviation,
     coalesce(gap_longest, tenure) AS gap_longest, coalesce(gap_median, tenure) AS gap_median,
     coalesce(gap_long, tenure) AS gap_long, coalesce(gap_recent, tenure) AS gap_recent,
@@ -155,7 +156,7 @@ def first_day(db: duckdb.DuckDBPyConnection) -> date | None:
 
 
 def training_cutoffs(first: date, cutoff: date, horizon_days: int, most: int = MOST_ORIGINS) -> tuple[date, ...]:
-    """Return past cut-offs, oldest first, whose windows end on or before ``cutoff`` and which have a history before them.
+    """Return past cut-offs, oldest first, whose windows end by ``cutoff`` and which have a history before them.
 
     The newest is ``cutoff`` minus the horizon; the others precede it at even steps of at least two weeks. Empty when
     the history is too short to look back over a whole window.

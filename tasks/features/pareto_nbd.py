@@ -25,7 +25,7 @@ ROWS = 4_096
 """Histories integrated at a time: rows times nodes fit into the processor's cache."""
 NEGLIGIBLE = 40.0
 """Decay (in logarithms) after which the rest of an integral is below rounding."""
-LARGEST_LOG = 700.0
+LARGEST_LOG = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _log_still_there(parameters: Floats, x: Floats, T: Floats) -> Floats:
 
 
 class _Left(NamedTuple):
-    """Leaving between last purchase and now: log density, and means over the moment t of leaving, given that it happened."""
+    """Leaving between last purchase and now: its log density, and means over the moment t of leaving."""
 
     log_density: Floats
     log_alpha: Floats  # mean of log(alpha + t)
@@ -207,7 +207,7 @@ def _left_between(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> _Lef
 
 
 def _rule(width: Floats, decay: Floats) -> tuple[Floats, Floats]:
-    """Positions in [0, 1] and weights of the cheapest rule that serves every row; rows sorted by frequency need alike."""
+    """Positions in [0, 1] and weights of the cheapest rule for every row; those of like frequency need alike."""
     widest, most = width.max(), decay.max()
     nodes = next(nodes for reach, depth, nodes in RULES if widest <= reach and most <= depth)
     points, weights = QUADRATURE[nodes]

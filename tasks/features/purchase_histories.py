@@ -83,7 +83,7 @@ def checked(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> tuple[F
     _refuse(
         "recency",
         (x == 0) & (t_x > 0),
-        "belong to one-time buyers and are not 0; recency runs from first to last purchase, not from last purchase to today",
+        "are not 0 for one-time buyers; recency runs from first to last purchase, not from last purchase to today",
     )
     return x, t_x, T
 

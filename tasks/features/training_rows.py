@@ -20,8 +20,8 @@ class TrainingRows:
     """One row per customer and past cut-off: scaled columns and what followed.
 
     ``unit_value`` is the money that counts as one (a usual order), so a model does not depend on the currency.
-    ``spend`` is in that unit and not below zero; ``days`` is censored at the horizon. ``newest`` marks rows of the last cut-off;
-    ``fold`` splits customers, not rows, into 0 and 1.
+    ``spend`` is in that unit and not below zero; ``days`` is censored at the horizon. ``newest`` marks rows of the
+    last cut-off; ``fold`` splits customers, not rows, into 0 and 1.
     """
 
     names: tuple[str, ...]
@@ -94,8 +94,8 @@ def scaled(window: Observation, names: tuple[str, ...], unit_value: float) -> Fl
             f"The observation lacks the columns {', '.join(missing)} that the model was fitted on."
         )
     divisors = np.array([_divisor(name, unit_value) for name in names])
-    columns: Floats = np.column_stack([window.columns[name] for name in names])
-    return columns / divisors
+    matrix: Floats = np.column_stack([window.columns[name] for name in names]) / divisors
+    return matrix
 
 
 def _divisor(name: str, unit_value: float) -> float:

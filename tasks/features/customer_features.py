@@ -1,0 +1,58 @@
+"""The customer_features table: what was measured, with what the models predict beside it."""
+
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from tasks.config import Config
+from tasks.features.measures import measure
+from tasks.features.predictions import Predictions, predict
+from tasks.features.rfm import cuts_sql
+from tasks.lake import Lake, Snapshot, Snapshots
+from tasks.lake.contracts import CONTRACTS
+
+READS = (
+    "customers",
+    "orders",
+    "order_lines",
+    "category_totals",
+    "products",
+    "sessions",
+    "engagement",
+    "consent",
+)
+
+
+def write_features(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], Predictions]:
+    """Measure and predict every customer; write the day of customer_features, score_cuts and model_parameters."""
+    where = {"as_of": as_of}
+    with lake.database(known.only(READS)) as db:
+        measure(db, as_of, config.timezone, config.features)
+        predictions = predict(db, as_of, config.features)
+        db.register("predictions", predictions.rows)
+        written = [
+            lake.replace("customer_features", _features(db, predictions), where=where),
+            lake.replace("score_cuts", db.sql(cuts_sql("measures")), where=where),
+            lake.replace("model_parameters", _parameters(predictions, as_of), where=where),
+        ]
+    return written, predictions
+
+
+def _features(db: duckdb.DuckDBPyConnection, predictions: Predictions) -> duckdb.DuckDBPyRelation:
+    available = {row[0] for row in db.sql("DESCRIBE measures").fetchall()} | set(predictions.rows.schema.names)
+    computed = {
+        "horizon_days": f"{predictions.horizon_days}::BIGINT",
+        "prediction_model": "coalesce(prediction_model, 'none: no order yet')",
+    }
+    names = [name for name in CONTRACTS["customer_features"].names if name in available or name in computed]
+    columns = ", ".join(f"{computed[name]} AS {name}" if name in computed else name for name in names)
+    return db.sql(f"SELECT {columns} FROM measures LEFT JOIN predictions USING (customer_id) ORDER BY customer_id")
+
+
+def _parameters(predictions: Predictions, as_of: date) -> pa.Table:
+    rows = [
+        {"as_of": as_of, "model": model, "parameter": name, "value": value, "standard_error": error}
+        for model, name, value, error in predictions.parameters
+    ]
+    return pa.Table.from_pylist(rows, CONTRACTS["model_parameters"].schema)

@@ -1,0 +1,259 @@
+"""Grades: every model against its naive rival on a window that was closed to all of them.
+
+Metrics come with 90 % intervals from resampled customers; gains over the naive rival are resampled in pairs, so a small
+but steady gain is told from luck.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from tasks.features.observation import Floats, Outcome
+
+RESAMPLES = 200
+INTERVAL = (0.05, 0.95)
+MOST_GRADED = 50_000  # customers resampled; more would not make the intervals visibly narrower
+RELIABILITY_BINS = 10
+SEED = 20_171_004
+
+Metric: TypeAlias = Callable[[Floats, Floats], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """One metric of one model on one window; ``low`` and ``high`` are the ends of its 90 % interval."""
+
+    target: str
+    cutoff: date
+    horizon_days: int
+    model: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    customers: int
+    champion: bool
+    naive: bool
+    note: str
+
+    def row(self, graded_on: date) -> dict[str, object]:
+        """Return the grade as a row of the table model_grades."""
+        return {**asdict(self), "graded_on": graded_on}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """What one model said about each customer, by the metric's need: a ranking, a mean, a median, or a probability.
+
+    ``usable`` is False for rivals that only rank: they are graded, and never chosen.
+    """
+
+    predictions: Mapping[str, Floats]
+    usable: bool = True
+    naive: bool = False
+    note: str = ""
+
+
+def auc(happened: Floats, score: Floats) -> float:
+    """Chance that a customer to whom it happened scores higher than one to whom it did not; NaN if all are alike."""
+    positive = happened > 0
+    hits, misses = int(positive.sum()), int((~positive).sum())
+    if hits == 0 or misses == 0:
+        return float("nan")
+    return float((rankdata(score)[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+def spearman(spend: Floats, score: Floats) -> float:
+    """Rank correlation of score and spend, ties sharing their mean rank; NaN where either does not vary."""
+    first, second = rankdata(spend), rankdata(score)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def top_decile_lift(spend: Floats, score: Floats) -> float:
+    """Mean spend of the tenth of customers with the highest score over the mean of all; ties in score share places.
+
+    The tenth is rounded up, so that a perfect ranking of few customers stays comparable.
+    """
+    mean = spend.mean() if len(spend) else 0.0
+    if mean <= 0:
+        return float("nan")
+    places = int(np.ceil(len(spend) / 10))
+    edge = np.partition(score, len(score) - places)[len(score) - places]
+    above, tied = score > edge, score == edge
+    inside = spend[above].sum() + spend[tied].mean() * (places - above.sum())
+    return float(inside / places / mean)
+
+
+def mean_absolute_error(actual: Floats, predicted: Floats) -> float:
+    """Mean absolute difference, in the unit of the target."""
+    return float(np.abs(actual - predicted).mean())
+
+
+def brier(happened: Floats, probability: Floats) -> float:
+    """Mean squared difference of probability and what happened (Brier 1950)."""
+    return float(np.square(happened - probability).mean())
+
+
+def total_ratio(actual: Floats, predicted: Floats) -> float:
+    """Predicted over actual total: 1 is right, above it promises too much."""
+    return float(predicted.sum() / actual.sum()) if actual.sum() > 0 else float("nan")
+
+
+METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
+    "expected_spend": (
+        ("spearman", "ranking", spearman),
+        ("top_decile_lift", "ranking", top_decile_lift),
+        ("mae", "median", mean_absolute_error),
+        ("total_ratio", "mean", total_ratio),
+    ),
+    "churn": (("auc", "ranking", auc), ("brier", "probability", brier)),
+    "next_order": (("mae_days", "days", mean_absolute_error),),
+}
+"""Per target: name of the metric, the prediction that it reads, and the function; the first decides the champion."""
+
+SMALLER_IS_BETTER = frozenset({"mae", "brier", "mae_days"})
+
+
+def grade(
+    target: str, cutoff: date, horizon_days: int, actual: Floats, candidates: Mapping[str, Candidate]
+) -> tuple[Grade, ...]:
+    """Grade candidates on one window, one row per model and metric, and mark the champion.
+
+    The champion is the usable candidate that is best by the target's first metric. Besides each metric there is
+    ``<metric>_gain``, the paired difference to the naive rival (positive is better).
+    """
+    champion = choose(target, actual, candidates)
+    naive = next((name for name, candidate in candidates.items() if candidate.naive), None)
+    samples = _resampled(len(actual))
+    grades = []
+    for name, candidate in candidates.items():
+        for metric, value, low, high in _measured(target, actual, candidate, candidates.get(naive or ""), samples):
+            grades.append(
+                Grade(
+                    target=target,
+                    cutoff=cutoff,
+                    horizon_days=horizon_days,
+                    model=name,
+                    metric=metric,
+                    value=value,
+                    low=low,
+                    high=high,
+                    customers=len(actual),
+                    champion=name == champion,
+                    naive=name == naive,
+                    note=_note(name, candidate, champion, naive),
+                )
+            )
+    return tuple(grades)
+
+
+def plain_grade(
+    target: str, cutoff: date, horizon_days: int, *, model: str, metric: str, value: float, customers: int
+) -> Grade:
+    """Return a measurement that describes a model and decides nothing."""
+    return Grade(target, cutoff, horizon_days, model, metric, value, None, None, customers, False, False, "")
+
+
+def choose(target: str, actual: Floats, candidates: Mapping[str, Candidate]) -> str | None:
+    """Return the usable candidate that is best by the target's first metric; ties go to the one named first."""
+    metric, needs, measure = METRICS[target][0]
+    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+    scores = {
+        name: sign * measure(actual, candidate.predictions[needs])
+        for name, candidate in candidates.items()
+        if candidate.usable and needs in candidate.predictions
+    }
+    known = {name: score for name, score in scores.items() if np.isfinite(score)}
+    if not known:
+        return next((name for name in scores if candidates[name].naive), None)
+    return max(known, key=lambda name: known[name])
+
+
+def champion_of(grades: tuple[Grade, ...], target: str) -> str | None:
+    """Return the model that a back-test chose for a target, None where nothing could be graded."""
+    return next((grade.model for grade in grades if grade.target == target and grade.champion), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Customers with similar probabilities: what was said on average, and how often it happened."""
+
+    predicted: float
+    observed: float
+    customers: int
+
+
+def reliability(happened: Floats, probability: Floats, bins: int = RELIABILITY_BINS) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability curve: bins of equally many customers, from the lowest probability to the highest."""
+    order = np.argsort(probability, kind="stable")
+    return tuple(
+        ReliabilityBin(float(probability[part].mean()), float(happened[part].mean()), len(part))
+        for part in np.array_split(order, min(bins, max(len(order), 1)))
+        if len(part)
+    )
+
+
+def interval_coverage(outcome: Outcome, earliest: Floats, latest: Floats, horizon_days: int) -> tuple[float, float]:
+    """Return the share of customers whose next order fell into its interval, and the mean width in days.
+
+    A missing end is "later than the horizon"; whoever did not order within it is inside when the interval is open.
+    """
+    low = np.where(np.isnan(earliest), horizon_days, earliest)
+    high = np.where(np.isnan(latest), horizon_days, latest)
+    days = np.where(outcome.bought, outcome.days, horizon_days)
+    return float(((days >= low) & (days <= high)).mean()), float((high - low + 1).mean())
+
+
+def _measured(
+    target: str, actual: Floats, candidate: Candidate, rival: Candidate | None, samples: NDArray[np.int64]
+) -> list[tuple[str, float, float | None, float | None]]:
+    found: list[tuple[str, float, float | None, float | None]] = []
+    for metric, needs, measure in METRICS[target]:
+        if needs not in candidate.predictions:
+            continue
+        said = candidate.predictions[needs]
+        value = measure(actual, said)
+        if not np.isfinite(value):
+            continue
+        drawn = np.array([measure(actual[sample], said[sample]) for sample in samples])
+        found.append((metric, value, *_interval(drawn)))
+        if rival is None or rival is candidate or needs not in rival.predictions:
+            continue
+        sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+        theirs = rival.predictions[needs]
+        gains = sign * (drawn - np.array([measure(actual[sample], theirs[sample]) for sample in samples]))
+        if metric != "total_ratio" and np.isfinite(gain := sign * (value - measure(actual, theirs))):
+            found.append((f"{metric}_gain", gain, *_interval(gains)))
+    return found
+
+
+def _interval(drawn: Floats) -> tuple[float | None, float | None]:
+    known = drawn[np.isfinite(drawn)]
+    if len(known) == 0:
+        return None, None
+    low, high = np.quantile(known, INTERVAL)
+    return float(low), float(high)
+
+
+def _resampled(customers: int) -> NDArray[np.int64]:
+    generator = np.random.default_rng(SEED)
+    return generator.integers(0, max(customers, 1), size=(RESAMPLES, min(customers, MOST_GRADED)))
+
+
+def _note(name: str, candidate: Candidate, champion: str | None, naive: str | None) -> str:
+    if name == champion:
+        verdict = "Champion: best on this window."
+    elif not candidate.usable:
+        verdict = "Ranks only: graded, never used."
+    elif naive is not None and champion == naive:
+        verdict = f"Not used: does not beat {naive}."
+    else:
+        verdict = f"Not used: {champion} is better."
+    return f"{verdict} {candidate.note}".strip()
