@@ -38,6 +38,21 @@ _HISTORIES = """
 """
 
 
+# Gaps between days with orders; of very many a sample that no row order changes.
+_GAPS = """
+    SELECT gap_days FROM (
+        SELECT customer_id, order_date, order_date - lag(order_date) OVER (
+            PARTITION BY customer_id ORDER BY order_date
+        ) AS gap_days
+        FROM (
+            SELECT DISTINCT customer_id, order_date FROM orders
+            WHERE customer_id IS NOT NULL AND order_date < $as_of AND NOT is_return
+        )
+    ) WHERE gap_days > 0 ORDER BY md5(customer_id || order_date), customer_id LIMIT $most
+"""
+MOST_GAPS = 200_000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Histories:
     """Frequency (repeat days), recency and age in weeks, and mean value of a day with orders, one row per customer."""
@@ -61,7 +76,7 @@ class Predictions:
 
 def predict(db: duckdb.DuckDBPyConnection, as_of: date, settings: FeatureSettings) -> Predictions:
     """Predict spend, silence and lifetime value from the table ``measures`` and the view ``orders``."""
-    horizon = settings.horizon_days or default_horizon_days(_gaps(db))
+    horizon = settings.horizon_days or default_horizon_days(_gaps(db, as_of))
     histories = _histories(db)
     if not len(histories.customers):
         return Predictions(_no_rows(), (), ("No customer has ordered yet: nothing is predicted.",), horizon)
@@ -80,11 +95,9 @@ def predict(db: duckdb.DuckDBPyConnection, as_of: date, settings: FeatureSetting
     return Predictions(_table(histories, columns, model), lasting.parameters, notes, horizon)
 
 
-def _gaps(db: duckdb.DuckDBPyConnection) -> Floats:
-    found = db.execute(
-        "SELECT interorder_days_mean FROM measures WHERE interorder_days_mean IS NOT NULL ORDER BY customer_id"
-    ).fetchall()
-    return np.array([row[0] for row in found], dtype=np.float64)
+def _gaps(db: duckdb.DuckDBPyConnection, as_of: date) -> Floats:
+    found = db.execute(_GAPS, {"as_of": as_of, "most": MOST_GAPS}).to_arrow_table()
+    return np.asarray(found["gap_days"].to_numpy(), dtype=np.float64)
 
 
 def _histories(db: duckdb.DuckDBPyConnection) -> Histories:
