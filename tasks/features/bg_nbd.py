@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma, expit, gammaln, hyp2f1
 
-from tasks.features.maximum_likelihood import maximise
+from tasks.features.maximum_likelihood import fit_histories
 from tasks.features.purchase_histories import (
     Floats,
     Histories,
@@ -15,9 +15,12 @@ from tasks.features.purchase_histories import (
     checked_horizon,
     distinct_histories,
     in_chunks,
+    parts,
 )
 
 NEAR_ONE = 1e-5
+ROWS = 16_384
+"""Histories evaluated at a time: their intermediate results fit into the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +129,15 @@ _Model = TypeVar("_Model", bound=_BetaGeometric)
 
 
 def _fit(model: type[_Model], histories: Histories) -> _Model:
-    def objective(parameters: Floats) -> tuple[float, Floats]:
-        return log_likelihood(parameters, histories, model.first_chances)
+    def objective(parameters: Floats, rows: Histories) -> tuple[float, Floats]:
+        return log_likelihood(parameters, rows, model.first_chances)
 
     rate, age = histories.purchase_rate, histories.mean_age
     starts = [
         {"r": r, "alpha": r / rate if age else 1.0, "a": a, "b": b}
         for r, a, b in ((0.5, 1.0, 2.0), (2.0, 0.1, 1.0), (0.1, 1.0, 10.0))
     ]
-    maximum = maximise(objective, starts, customers=histories.customers, model=model.title)
+    maximum = fit_histories(objective, histories, starts, model=model.title)
     found = maximum.parameters
     return model(
         r=found["r"],
@@ -151,23 +154,32 @@ def log_likelihood(parameters: Floats, histories: Histories, first_chances: int)
 
     ``first_chances`` is 0 for BG/NBD, 1 for MBG/NBD: chances to leave before the first repeat purchase.
     """
+    value, gradient = _count_terms(parameters, histories, first_chances)
+    for part in parts(len(histories.weights), ROWS):
+        part_value, part_gradient = _time_terms(parameters, histories, part, first_chances)
+        value += part_value
+        gradient += part_gradient
+    return value, gradient
+
+
+def _time_terms(parameters: Floats, histories: Histories, part: slice, first_chances: int) -> tuple[float, Floats]:
+    """Log of (still there at the end, or left at the last purchase), and its gradient."""
     r, alpha, a, b = parameters
-    x, t_x, T, weights = histories.frequency, histories.recency, histories.age, histories.weights
+    x, t_x, T = histories.frequency[part], histories.recency[part], histories.age[part]
+    weights = histories.weights[part]
     odds = _log_odds_gone(parameters, x, t_x, T, first_chances)
     gone = expit(odds)
     s = r + x
     to_age, to_recency = np.log(alpha + T), np.log(alpha + t_x)
-    value, gradient = _count_terms(parameters, histories, first_chances)
-    value += float(weights @ (np.logaddexp(0, odds) - s * to_age))
     waiting = to_age + gone * (to_recency - to_age)
     slope = s * ((1 - gone) / (alpha + T) + gone / (alpha + t_x))
-    gradient += [
+    gradient = [
         -(weights @ waiting),
         -(weights @ slope),
         (weights @ gone) / a,
         -(weights @ (gone / _chances_before_last(b, x + first_chances))),
     ]
-    return value, gradient
+    return float(weights @ (np.logaddexp(0, odds) - s * to_age)), np.array(gradient)
 
 
 def _count_terms(parameters: Floats, histories: Histories, first_chances: int) -> tuple[float, Floats]:

@@ -1,5 +1,6 @@
 """Maximum likelihood for models whose parameters are all positive."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -7,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tasks.errors import CheckFailedError
-from tasks.features.purchase_histories import Floats
+from tasks.features.purchase_histories import Floats, Histories
 
 Objective: TypeAlias = Callable[[Floats], tuple[float, Floats]]
 """Parameters to log-likelihood and its gradient, both summed over all customers."""
@@ -23,6 +24,8 @@ FLATTEST = 1e-10
 DIFFERENCE = 1e-5
 ROUNDING = 1e-13
 STEPS = 200
+SAMPLE_ROWS = 20_000
+"""Distinct histories that lead close to the maximum of millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,24 @@ class Maximum:
 
 class _NotFoundError(Exception):
     """One start led nowhere; the text says where the search ended."""
+
+
+def fit_histories(
+    log_likelihood: Callable[[Floats, Histories], tuple[float, Floats]],
+    histories: Histories,
+    starts: Sequence[dict[str, float]],
+    *,
+    model: str,
+) -> Maximum:
+    """Maximise over all customers, on large data from where an evenly spread sample of histories leads."""
+
+    def climb(rows: Histories, starts: Sequence[dict[str, float]]) -> Maximum:
+        return maximise(lambda at: log_likelihood(at, rows), starts, customers=rows.customers, model=model)
+
+    if len(histories.weights) > 4 * SAMPLE_ROWS:
+        with contextlib.suppress(CheckFailedError):  # all customers may determine what a sample does not
+            starts = [climb(histories.thinned(SAMPLE_ROWS), starts).parameters, *starts]
+    return climb(histories, starts)
 
 
 def maximise(objective: Objective, starts: Sequence[dict[str, float]], *, customers: float, model: str) -> Maximum:

@@ -1,6 +1,5 @@
 """Pareto/NBD: buyers purchase at their own steady rate and leave at an unseen moment, any moment."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma, expit, exprel, gammaln
 
-from tasks.features.maximum_likelihood import maximise
+from tasks.features.maximum_likelihood import fit_histories
 from tasks.features.purchase_histories import (
     Floats,
     Histories,
@@ -16,11 +15,13 @@ from tasks.features.purchase_histories import (
     checked_horizon,
     distinct_histories,
     in_chunks,
+    parts,
 )
 
-RULES = ((2.0, 10.0, 12), (3.0, 28.0, 20), (np.inf, np.inf, 32))
-"""Widest interval and largest decay (both logarithms) that so many Gauss-Legendre nodes integrate to rounding."""
-QUADRATURE = {nodes: np.polynomial.legendre.leggauss(nodes) for _, _, nodes in RULES}
+NODES = (8, 14, 20, 32)
+WIDEST, DEEPEST = (0.8, 2.0, 3.0), (3.0, 12.0, 28.0)
+"""Width of the interval and decay over it (both logarithms) up to which so many Gauss-Legendre nodes are exact."""
+QUADRATURES = tuple(np.polynomial.legendre.leggauss(nodes) for nodes in NODES)
 ROWS = 4_096
 """Histories integrated at a time: rows times nodes fit into the processor's cache."""
 NEGLIGIBLE = 40.0
@@ -101,14 +102,11 @@ def fit_pareto_nbd(
     """
     histories = distinct_histories(frequency, recency, age, weights)
 
-    def objective(parameters: Floats) -> tuple[float, Floats]:
-        return log_likelihood(parameters, histories)
-
     rate, mean_age = histories.purchase_rate, histories.mean_age
     starts = [
         {"r": r, "alpha": r / rate, "s": s, "beta": s * mean_age} for r, s in ((0.5, 0.5), (2.0, 0.2), (0.1, 2.0))
     ]
-    maximum = maximise(objective, starts, customers=histories.customers, model="Pareto/NBD")
+    maximum = fit_histories(log_likelihood, histories, starts, model="Pareto/NBD")
     found = maximum.parameters
     return ParetoNbd(
         r=found["r"],
@@ -134,17 +132,13 @@ def log_likelihood(parameters: Floats, histories: Histories) -> tuple[float, Flo
             total * s / beta,
         ]
     )
-    for part in _parts(len(histories.weights)):
+    for part in parts(len(histories.weights), ROWS):
         part_value, part_gradient = _time_terms(
             parameters, histories.frequency[part], histories.recency[part], histories.age[part], histories.weights[part]
         )
         value += part_value
         gradient += part_gradient
     return value, gradient
-
-
-def _parts(rows: int) -> Iterator[slice]:
-    return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
 
 
 def _time_terms(parameters: Floats, x: Floats, t_x: Floats, T: Floats, weights: Floats) -> tuple[float, Floats]:
@@ -185,17 +179,26 @@ def _left_between(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> _Lef
     exponents and its singularities stay a distance of pi away, whatever the parameters.
     """
     r, alpha, s, beta = parameters
+    width = np.log1p((_last_that_counts(parameters, x, t_x, T) - t_x) / (t_x + min(alpha, beta)))
+    rules = np.maximum(np.searchsorted(WIDEST, width), np.searchsorted(DEEPEST, (r + s + x) * width))
+    found = np.empty((len(_Left._fields), len(x)))
+    for rule in np.unique(rules):
+        rows = np.flatnonzero(rules == rule)
+        found[:, rows] = _integrate(parameters, x[rows], t_x[rows], width[rows], QUADRATURES[rule])
+    return _Left(*found)
+
+
+def _integrate(parameters: Floats, x: Floats, t_x: Floats, width: Floats, quadrature: tuple[Floats, Floats]) -> _Left:
+    r, alpha, s, beta = parameters
     m = min(alpha, beta)
-    end = _last_that_counts(parameters, x, t_x, T)
-    width = np.log1p((end - t_x) / (t_x + m))
-    positions, node_weights = _rule(width, (r + s + x) * width)
-    steps = np.multiply.outer(width, positions)
+    positions, node_weights = quadrature
+    steps = np.multiply.outer(width, (positions + 1) / 2)
     since = np.expm1(steps) * (t_x + m)[:, None]
     by_alpha, by_beta = (alpha + t_x)[:, None] + since, (beta + t_x)[:, None] + since
     log_alpha, log_beta = np.log(by_alpha), np.log(by_beta)
     log_density = steps - (r + x)[:, None] * log_alpha - (s + 1) * log_beta
     top = log_density.max(axis=1)
-    density = np.exp(log_density - top[:, None]) * node_weights
+    density = np.exp(log_density - top[:, None]) * (node_weights / 2)
     mass = density.sum(axis=1)
     density /= mass[:, None]
     with np.errstate(divide="ignore"):  # a purchase on the last day leaves no time to leave: log(0)
@@ -204,14 +207,6 @@ def _left_between(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> _Lef
         total,
         *(np.einsum("ij,ij->i", density, values) for values in (log_alpha, 1 / by_alpha, log_beta, 1 / by_beta)),
     )
-
-
-def _rule(width: Floats, decay: Floats) -> tuple[Floats, Floats]:
-    """Positions in [0, 1] and weights of the cheapest rule for every row; those of like frequency need alike."""
-    widest, most = width.max(), decay.max()
-    nodes = next(nodes for reach, depth, nodes in RULES if widest <= reach and most <= depth)
-    points, weights = QUADRATURE[nodes]
-    return (points + 1) / 2, weights / 2
 
 
 def _last_that_counts(parameters: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:

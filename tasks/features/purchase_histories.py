@@ -1,6 +1,6 @@
 """Purchase histories as the lifetime models see them: checked, and collapsed to distinct weighted rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,6 +30,11 @@ class Histories:
     weights: Floats
     purchase_counts: Floats
     count_weights: Floats
+
+    def thinned(self, rows: int) -> "Histories":
+        """Return about so many rows, evenly spread over the sorted histories."""
+        step = max(1, len(self.weights) // rows)
+        return _histories(*(values[::step] for values in (self.frequency, self.recency, self.age, self.weights)))
 
     @property
     def customers(self) -> float:
@@ -107,6 +112,10 @@ def distinct_histories(
             "Load a longer history, or use past spend until second purchases appear."
         )
     (x, t_x, T), w = collapsed((x[kept], t_x[kept], T[kept]), w[kept])
+    return _histories(x, t_x, T, w)
+
+
+def _histories(x: Floats, t_x: Floats, T: Floats, w: Floats) -> Histories:
     counts, starts = np.unique(x, return_index=True)
     return Histories(x, t_x, T, w, counts, np.add.reduceat(w, starts))
 
@@ -123,11 +132,15 @@ def collapsed(columns: tuple[Floats, ...], weights: Floats) -> tuple[tuple[Float
     return tuple(values[order[starts]] for values in columns), np.add.reduceat(weights[order], starts)
 
 
+def parts(length: int, rows: int) -> Iterator[slice]:
+    """Cut ``length`` rows into slices of at most ``rows``."""
+    return (slice(start, start + rows) for start in range(0, length, rows))
+
+
 def in_chunks(predict: Callable[..., Floats], *columns: Floats, rows: int = CHUNK_ROWS) -> Floats:
     """Apply a row-wise prediction to a bounded number of customers at a time."""
     predicted = np.empty(len(columns[0]))
-    for start in range(0, len(predicted), rows):
-        part = slice(start, start + rows)
+    for part in parts(len(predicted), rows):
         predicted[part] = predict(*(values[part] for values in columns))
     return predicted
 
