@@ -70,7 +70,7 @@ def spend_candidates(
     if model.family != "decayed":
         said = model.predict(observation)
         found[model.family] = Candidate(
-            {"ranking": said.median, "mean": said.expected, "median": said.median}, note=model.note
+            {"ranking": said.expected, "mean": said.expected, "median": said.median}, note=model.note
         )
     found["decayed_spend"] = _amounts(decayed, note=model.note if model.family == "decayed" else "")
     if lifetimes is not None:
