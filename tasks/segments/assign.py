@@ -3,20 +3,29 @@
 from datetime import date
 
 import duckdb
+import pyarrow as pa
 
+from tasks.lake.contracts.column import TEXT, WHOLE
 from tasks.segments.compile import Parameters, compile_condition
 from tasks.segments.reasons import reasons_sql
 from tasks.segments.rules import Rule, RuleFile
 
 TABLE = "assigned_segments"
+NO_CLUSTERS = pa.table(
+    {"customer_id": pa.array([], TEXT), "cluster": pa.array([], WHOLE), "cluster_label": pa.array([], TEXT)}
+)
 
 
-def assign(db: duckdb.DuckDBPyConnection, rules: RuleFile, as_of: date, version: str) -> duckdb.DuckDBPyRelation:
-    """The rows of ``customer_segments`` for one morning, without the cluster, ordered by customer.
+def assign(
+    db: duckdb.DuckDBPyConnection, rules: RuleFile, as_of: date, version: str, clusters: pa.Table | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The rows of ``customer_segments`` for one morning, ordered by customer.
 
-    ``db`` has the views ``customer_features`` and ``customer_segments`` (earlier mornings, for ``previous_segment``).
-    The result stays valid as long as the connection; a second call replaces it.
+    ``db`` has the views ``customer_features`` and ``customer_segments`` (earlier mornings, for ``previous_segment``);
+    ``clusters`` has customer_id, cluster and cluster_label. The result lives as long as the connection and until the
+    next call.
     """
+    db.register("customer_clusters", clusters if clusters is not None else NO_CLUSTERS)
     parameters = Parameters()
     position = _first_match(rules.primary, parameters)
     told = " ".join(
@@ -32,10 +41,10 @@ def assign(db: duckdb.DuckDBPyConnection, rules: RuleFile, as_of: date, version:
         placed AS (SELECT *, {position} AS place, {_audiences(rules.audiences, parameters)} AS audiences FROM today),
         earlier AS (SELECT customer_id, segment AS previous_segment FROM customer_segments WHERE as_of = (
             SELECT max(as_of) FROM customer_segments WHERE as_of < CAST({morning} AS DATE)))
-        SELECT customer_id, as_of, {names}[place + 1] AS segment, previous_segment, audiences,
+        SELECT customer_id, as_of, {names}[place + 1] AS segment, previous_segment, audiences, cluster, cluster_label,
                {names}[place + 1] AS rule_id, CAST({parameters.add(version)} AS VARCHAR) AS rules_version,
                CASE place {told} END AS reasons, {actions}[place + 1] AS recommended_action
-        FROM placed LEFT JOIN earlier USING (customer_id)
+        FROM placed LEFT JOIN earlier USING (customer_id) LEFT JOIN customer_clusters USING (customer_id)
         ORDER BY customer_id
         """,
         parameters.values,

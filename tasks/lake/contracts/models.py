@@ -39,35 +39,43 @@ MODEL_PARAMETERS = Contract(
 
 CLUSTER_MODELS = Contract(
     "cluster_models",
-    "Cluster solutions accepted so far: centres on the standardised scale, labels and how they were graded.",
-    ("as_of", "cluster", "feature"),
+    "Clusterings accepted so far; the newest is in use.",
+    ("as_of", "cluster"),
     (
         required("as_of", DAY, "Run that accepted it"),
         required("cluster", WHOLE, "Stable number of the cluster"),
         required("label", TEXT, "Name of the cluster"),
-        required("feature", TEXT, "Feature of the clustering"),
-        required("centre", REAL, "Centre on the standardised scale"),
-        required("mean", REAL, "Mean of the transformed feature, to standardise by"),
-        required("deviation", REAL, "Standard deviation of the transformed feature"),
-        required("method", TEXT, "Method that found it"),
+        required("method", TEXT, "kmeans, mixture, hierarchical, tree, bands or grid"),
+        required("share", REAL, "Share of customers with an order when it was accepted", "0 to 1"),
+        Column("eta_squared", REAL, "Variance of next-period spend explained when it was accepted", "0 to 1"),
+        required("stability", REAL, "Mean adjusted Rand index over bootstrap fits", "-1 to 1"),
+        required("definition", TEXT, "How customers are placed, as JSON; the same on all clusters of a run"),
     ),
     ("as_of",),
 )
 
 CLUSTER_REVIEWS = Contract(
     "cluster_reviews",
-    "Candidates for the clustering of a run with their grades, and which one passed the gate.",
+    "Candidates for the clustering of a run with their grades, and which one is in use from then on.",
     ("as_of", "method", "clusters"),
     (
         required("as_of", DAY, "Run"),
-        required("method", TEXT, "kmeans, mixture, hierarchical, tree, …"),
+        required(
+            "method", TEXT, "kmeans, mixture, hierarchical, tree, bands, grid; (in use) marks the one in use before"
+        ),
         required("clusters", WHOLE, "Number of clusters", "clusters"),
-        Column("silhouette", REAL, "Separation", "-1 to 1"),
+        Column(
+            "eta_squared", REAL, "Variance of next-period spend explained for customers left out of the fit", "0 to 1"
+        ),
+        Column("rival_eta_squared", REAL, "The same for as many equal groups by past spend", "0 to 1"),
         Column("stability", REAL, "Mean adjusted Rand index over bootstrap fits", "-1 to 1"),
+        Column("weekly_stability", REAL, "Adjusted Rand index between this week and the last", "-1 to 1"),
         Column("smallest_share", REAL, "Share of the smallest cluster", "0 to 1"),
-        Column("eta_squared", REAL, "Variance of next-period spend explained", "0 to 1"),
+        Column("silhouette", REAL, "Separation on the standardised log scale", "-1 to 1"),
+        Column("closest_pair", REAL, "Distance of the two most similar clusters on their best feature", "deviations"),
+        Column("readability", REAL, "Customers placed right by a few yes-or-no questions", "0 to 1"),
         required("chosen", FLAG, "In use from this run on"),
-        required("verdict", TEXT, "Why it was chosen or refused"),
+        required("verdict", TEXT, "Why it was chosen, passed or refused"),
     ),
     ("as_of",),
 )
