@@ -33,7 +33,7 @@ def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) ->
         CREATE OR REPLACE TEMP TABLE offer_rows AS
         WITH before AS (
             SELECT customer_id, play, valid_until FROM offers
-            WHERE as_of = (SELECT max(as_of) FROM offers WHERE as_of < $as_of) AND valid_until >= $as_of
+            WHERE as_of = $before AND valid_until >= $as_of
         )
         SELECT $as_of::DATE AS as_of, m.customer_id, nullif(trim(c.loyalty_id), '') AS loyalty_id,
             nullif(a.play, '') AS play, coalesce(p.action, $action) AS action,
@@ -52,8 +52,20 @@ def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) ->
         LEFT JOIN shown_products s ON s.customer_id = m.customer_id
         ORDER BY m.customer_id
         """,
-        {"as_of": as_of, "action": playbook.default_action.what, "why": playbook.default_action.why},
+        {
+            "as_of": as_of,
+            "before": _day_before(db, as_of),
+            "action": playbook.default_action.what,
+            "why": playbook.default_action.why,
+        },
     )
+
+
+def _day_before(db: duckdb.DuckDBPyConnection, as_of: date) -> date | None:
+    """The last earlier day with offers; None on the first."""
+    # max() of a partition column is answered from file statistics, which ends in an internal error (duckdb 1.5.5).
+    days = db.execute("SELECT DISTINCT as_of FROM offers WHERE as_of < ?", [as_of]).fetchall()
+    return max((day for (day,) in days), default=None)
 
 
 def _create_play_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) -> None:
@@ -100,8 +112,8 @@ def offer_files(db: duckdb.DuckDBPyConnection, as_of: date) -> OfferFiles:
     removed. A card on two customers takes the first customer's row.
     """
     full = _rows(db, "SELECT * FROM offer_rows")
-    before = db.execute("SELECT max(as_of) FROM offers WHERE as_of < ?", [as_of]).fetchall()[0][0]
-    earlier = _rows(db, "SELECT * FROM offers WHERE as_of = $as_of", before or as_of) if before else full.slice(0, 0)
+    before = _day_before(db, as_of)
+    earlier = _rows(db, "SELECT * FROM offers WHERE as_of = $as_of", before) if before else full.slice(0, 0)
     db.register("full_rows", full)
     db.register("earlier_rows", earlier)
     changes = db.sql(

@@ -20,7 +20,7 @@ def store(lake: Lake, found: Mapping[str, str], as_of: date, person_key: str) ->
     """
     with lake.database([lake.latest("suppressions"), lake.latest("customers")]) as db:
         known = db.execute(
-            "SELECT address_hash, customer_id, kind, at FROM suppressions WHERE destination = ?", [DESTINATION]
+            'SELECT address_hash, customer_id, kind, "at" FROM suppressions WHERE destination = ?', [DESTINATION]
         ).fetchall()
         customers = dict(
             db.sql("SELECT lower(trim(email)), min(customer_id) FROM customers WHERE email <> '' GROUP BY 1").fetchall()

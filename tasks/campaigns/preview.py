@@ -75,16 +75,20 @@ def page(
     Needs ``members``, ``recipients`` and ``campaign_rows``; ``states`` and ``approved_by`` by the name of the draft.
     """
     facts = [_facts(db, draft, studio, states, approved_by) for draft in drafts]
-    html = environment(html=True).get_template("preview.html.j2").render(
-        as_of=as_of,
-        drafts=facts,
-        total=sum(draft.recipients for draft in drafts),
-        cost=_money(sum((draft.cost for draft in drafts), Decimal(0)), studio),
-        left_out=db.sql(
-            "SELECT CASE arm WHEN 'holdout' THEN 'held out of ' || play ELSE reason END, count(*) FROM members "
-            "WHERE arm <> 'treated' GROUP BY 1 ORDER BY 2 DESC, 1"
-        ).fetchall(),
-        resting=resting(studio.playbook, as_of),
+    html = (
+        environment(html=True)
+        .get_template("preview.html.j2")
+        .render(
+            as_of=as_of,
+            drafts=facts,
+            total=sum(draft.recipients for draft in drafts),
+            cost=_money(sum((draft.cost for draft in drafts), Decimal(0)), studio),
+            left_out=db.sql(
+                "SELECT CASE arm WHEN 'holdout' THEN 'held out of ' || play ELSE reason END, count(*) FROM members "
+                "WHERE arm <> 'treated' GROUP BY 1 ORDER BY 2 DESC, 1"
+            ).fetchall(),
+            resting=resting(studio.playbook, as_of),
+        )
     )
     return html.encode()
 

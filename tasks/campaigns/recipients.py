@@ -174,7 +174,7 @@ def _create_shown_products(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
             SELECT *, row_number() OVER (PARTITION BY customer_id ORDER BY place, rank, product_id) AS position
             FROM single
         )
-        SELECT t.customer_id, list(struct_pack({', '.join(f'{c} := {c}' for c in _PRODUCT.split(', '))})
+        SELECT t.customer_id, list(struct_pack({", ".join(f"{c} := {c}" for c in _PRODUCT.split(", "))})
             ORDER BY position) AS products
         FROM placed JOIN wanted t USING (customer_id) JOIN showable USING (product_id)
         WHERE position <= t.most GROUP BY t.customer_id

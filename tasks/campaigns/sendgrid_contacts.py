@@ -46,9 +46,7 @@ def batches(contacts: Iterable[Contact], field_ids: Mapping[str, str], most_rows
         yield batch
 
 
-def upsert(
-    wire: Wire, list_id: str, contacts: Sequence[Contact], field_ids: Mapping[str, str]
-) -> tuple[Outcome, ...]:
+def upsert(wire: Wire, list_id: str, contacts: Sequence[Contact], field_ids: Mapping[str, str]) -> tuple[Outcome, ...]:
     """Put one batch on a list and wait for the import; every contact gets exactly one outcome.
 
     Raises TransientError when the import does not end in time: the next run sends the batch again, which changes
