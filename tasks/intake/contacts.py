@@ -6,10 +6,11 @@ import duckdb
 import phonenumbers
 import pyarrow as pa
 
-from tasks.config import Config, Source
+from tasks.config import Config, Dataset, Source
 from tasks.intake.columns import DATASETS
 from tasks.intake.reading import quote
 
+_ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
 _INTERNATIONAL = re.compile(r"^(?:\+|00)([1-9]\d{7,14})$")
 _FILLING = re.compile(r"[\s().\-/]+")
 _MAIL = r"^[^@\s]+@[^@\s]+\.[^@\s.]+$"
@@ -56,18 +57,22 @@ def plain_id_sql(key: str) -> str:
 
 
 def name_people(db: duckdb.DuckDBPyConnection, source: Source, config: Config) -> None:
-    """Turn table ``incoming`` into ``facts``: contacts in one spelling, ``customer_key`` where the dataset has people."""
+    """Turn table ``incoming`` into ``facts``: contacts in one spelling, ``customer_key`` where the dataset has people.
+
+    A row of a dataset about people that nothing names is refused with ``missing_customer``.
+    """
     if all(column.name != "customer_id" for column in DATASETS[source.dataset]):
         db.execute("ALTER TABLE incoming RENAME TO facts")
         return
-    joined = "incoming"
-    phone = "NULL::VARCHAR"
+    joined, phone = "incoming", "NULL::VARCHAR"
     if "phone" in source.columns:
         _spell_phones(db, config.country)
         joined, phone = "incoming LEFT JOIN phones ON incoming.phone = phones.written", "phones.spelled"
+    nameless = "customer_key IS NULL AND reasons = ''" if source.dataset in _ABOUT_PEOPLE else "false"
     db.execute(
-        f"CREATE VIEW facts AS SELECT *, {customer_key_sql(source.id_space)} AS customer_key FROM ("
-        f"SELECT incoming.* REPLACE ({normal_email_sql('email')} AS email, {phone} AS phone) FROM {joined})"
+        f"CREATE VIEW facts AS SELECT * REPLACE (CASE WHEN {nameless} THEN 'missing_customer' ELSE reasons END AS reasons) "
+        f"FROM (SELECT *, {customer_key_sql(source.id_space)} AS customer_key "
+        f"FROM (SELECT incoming.* REPLACE ({normal_email_sql('email')} AS email, {phone} AS phone) FROM {joined}))"
     )
 
 

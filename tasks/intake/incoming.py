@@ -22,8 +22,8 @@ from tasks.lake import Lake
 class Incoming:
     """A file in a database of its own: table ``facts`` holds its rows, ready to be compared with the lake.
 
-    ``facts`` has ``row``, the columns of the dataset, ``customer_key`` where people occur, ``reasons`` (empty: the row is
-    good), ``raw`` (JSON of a refused row) and ``stake`` (net value in the retailer's currency).
+    ``facts`` has ``row``, the columns of the dataset, ``customer_key`` where people occur, ``reasons`` (codes, comma
+    separated; empty: the row is good), ``raw`` (JSON of a refused row) and ``stake`` (net value in the retailer's currency).
     """
 
     db: duckdb.DuckDBPyConnection
@@ -32,6 +32,7 @@ class Incoming:
     source: Source
     file: SourceFile
     as_of: date
+    person_key: str = ""
 
     @property
     def zone(self) -> str:
@@ -50,15 +51,17 @@ def start_of(day: date) -> datetime:
 
 
 @contextmanager
-def receive(lake: Lake, config: Config, source: Source, file: SourceFile, as_of: date) -> Iterator[Incoming]:
+def receive(
+    lake: Lake, config: Config, source: Source, file: SourceFile, as_of: date, person_key: str = ""
+) -> Iterator[Incoming]:
     """The rows of one file in table ``facts``; raises ``UnreadableFileError`` when the file is quarantined whole."""
     tables = [lake.latest(name) for name in ("identity", "forgotten")]
     with lake.database(tables) as db, open_file(file, source, config.memory_limit) as opened:
-        incoming = Incoming(db, lake, config, source, file, as_of)
+        incoming = Incoming(db, lake, config, source, file, as_of, person_key)
         _map_rows(incoming, opened)
         _keep_broken_lines(incoming, opened)
         name_people(db, source, config)
-        leave_out_forgotten(db, source)
+        leave_out_forgotten(db, source, person_key)
         yield incoming
 
 
@@ -75,18 +78,21 @@ def _map_rows(incoming: Incoming, opened: OpenFile) -> None:
             checked = order_rows_sql(mapped, config, source, known_until)
         else:
             checked = other_rows_sql(mapped, source, known_until)
+        locked.register("theirs", opened.rows())
+        finished = locked.sql(_finished(checked, named_by_phone="phone" in source.columns))
         with reading_errors(incoming.file):
-            locked.register("theirs", opened.rows())
-            incoming.db.register("checked", locked.sql(_finished(checked)).to_arrow_reader(BATCH_ROWS))
+            incoming.db.register("checked", finished.to_arrow_reader(BATCH_ROWS))
             incoming.db.execute("CREATE TABLE incoming AS SELECT * FROM checked")
     incoming.db.unregister("checked")
 
 
-def _finished(checked: str) -> str:
-    return f"""
-        SELECT * EXCLUDE (marks, raw), CASE WHEN len(reasons) > 0 THEN to_json(raw)::VARCHAR END AS raw
-        FROM (SELECT *, list_sort(list_distinct(list_filter(marks, lambda mark: mark IS NOT NULL))) AS reasons
-              FROM ({checked}))"""
+def _finished(checked: str, *, named_by_phone: bool) -> str:
+    # a row that only a telephone number names may still be refused: numbers are read later
+    undecided = "OR (customer_id IS NULL AND loyalty_id IS NULL)" if named_by_phone else ""
+    return (
+        f"SELECT * EXCLUDE (marks, raw), marks AS reasons, CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END "
+        f"AS raw FROM ({checked})"
+    )
 
 
 def _keep_broken_lines(incoming: Incoming, opened: OpenFile) -> None:
@@ -95,7 +101,7 @@ def _keep_broken_lines(incoming: Incoming, opened: OpenFile) -> None:
         return
     last = incoming.db.sql("SELECT coalesce(max(row), 0) FROM incoming").fetchall()[0][0]
     incoming.db.executemany(
-        "INSERT INTO incoming BY NAME SELECT $row AS row, ['broken_line'] AS reasons, 0 AS stake, "
+        "INSERT INTO incoming BY NAME SELECT $row AS row, 'broken_line' AS reasons, 0 AS stake, "
         "to_json({line: $line, text: $text})::VARCHAR AS raw",
         [
             {"row": last + position, "line": line, "text": text}

@@ -179,29 +179,37 @@ def identifier(name: str) -> str:
 
 
 def mapped_sql(source: Source, schema: pa.Schema, types: dict[str, str], zone: str) -> str:
-    """SQL over ``theirs``: ``row``, our columns cast to their kind, ``marks`` (reason codes and nulls), ``raw``.
+    """SQL over ``theirs``: ``row``, our columns cast to their kind, ``marks`` (reason codes, comma separated), ``raw``.
 
     ``zone`` is the time zone of times that carry no offset.
     """
     columns = DATASETS[source.dataset]
-    casts = [f"{_cast(column, types.get(column.name), zone)} AS {column.name}" for column in columns]
-    marks = [mark for column in columns if (mark := _mark(column, types.get(column.name), zone))] or ["NULL::VARCHAR"]
-    raw, listed = '"#raw"', ", ".join(marks)
+    casts = [f'{_cast(column, types.get(column.name), zone)} AS "{column.name}"' for column in columns]
+    tests = {column: test for column in columns if (test := _mark(column, types.get(column.name), zone))}
+    raw = '"#raw"'
+    marks = [f"CASE WHEN {test} THEN '{code}' END" for code, test in tests.values()]
     if BROKEN in schema.names:
         raw = f'CASE WHEN "{BROKEN}" IS NULL THEN to_json("#raw") ELSE to_json({{line: "{BROKEN}"}}) END'
-        listed = f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN 'broken_line' END, {listed}"
-    return f'SELECT "{ROW}" AS row, {", ".join(casts)}, [{listed}] AS marks, {raw} AS raw FROM ({_bound_sql(source, schema)})'
+        marks.append(f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN 'broken_line' END")
+    return (
+        f'SELECT "{ROW}" AS row, {", ".join(casts)}, {joined_marks(marks)} AS marks, {raw} AS raw '
+        f"FROM ({_bound_sql(source, schema)})"
+    )
+
+
+def joined_marks(marks: list[str]) -> str:
+    """SQL that joins reason codes with commas; texts are much cheaper than lists while nearly all rows are good."""
+    return f"concat_ws(',', {', '.join(marks) or 'NULL'})"
 
 
 def _cast(column: MappedColumn, their_type: str | None, zone: str) -> str:
     if their_type is None:
         return f"NULL::{_SQL_TYPES[column.kind]}"
     value = f"_{column.name}"
-    text = f"nullif(trim({value}::VARCHAR), '')"
+    text = _stripped(value if their_type == "VARCHAR" else f"{value}::VARCHAR")
     match column.kind:
         case Kind.TEXT:
-            # a column of whole numbers with gaps is stored as floats by many tools: 123.0 is customer 123
-            return _whole_text(value) if their_type in {"DOUBLE", "FLOAT"} else text
+            return _text(value, text, their_type)
         case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
             return _number(column.kind, value if their_type != "VARCHAR" else text)
         case Kind.FLAG:
@@ -226,8 +234,14 @@ _SQL_TYPES = {
 }
 
 
-def _whole_text(value: str) -> str:
-    return f"CASE WHEN {value} = floor({value}) AND abs({value}) < 1e15 THEN {value}::BIGINT::VARCHAR ELSE {value}::VARCHAR END"
+def _text(value: str, text: str, their_type: str) -> str:
+    if their_type.endswith("INT"):
+        return f"{value}::VARCHAR"
+    if their_type in {"DOUBLE", "FLOAT"}:
+        # a column of whole numbers with gaps is stored as floats by many tools: 123.0 is customer 123
+        whole = f"{value} = floor({value}) AND abs({value}) < 1e15"
+        return f"CASE WHEN {whole} THEN {value}::BIGINT::VARCHAR ELSE {value}::VARCHAR END"
+    return text
 
 
 def _number(kind: Kind, value: str) -> str:
@@ -254,22 +268,26 @@ def _texts(value: str, text: str, their_type: str) -> str:
     return f"list_filter(list_transform({listed}, lambda x: trim(x)), lambda x: x <> '')"
 
 
-def _mark(column: MappedColumn, their_type: str | None, zone: str) -> str:
-    """SQL that names what is wrong with the value of one column, or is null."""
+def _mark(column: MappedColumn, their_type: str | None, zone: str) -> tuple[str, str] | None:
+    """Reason code and SQL condition of what can be wrong with the value of one column by itself."""
     if their_type is None:
-        return ""
+        return None
     cast = _cast(column, their_type, zone)
     match column.kind:
-        case Kind.TEXT:
-            code = _MISSING_CODES.get(column.name, f"missing_{column.name}")
-            return f"CASE WHEN {cast} IS NULL THEN '{code}' END" if column.required else ""
+        case Kind.TEXT if column.required:
+            return _MISSING_CODES.get(column.name, f"missing_{column.name}"), f"{cast} IS NULL"
         case Kind.INSTANT | Kind.DAY if column.required:
-            return f"CASE WHEN {cast} IS NULL THEN 'bad_time' END"
+            return "bad_time", f"{cast} IS NULL"
         case Kind.NUMBER | Kind.MONEY | Kind.WHOLE if column.name in _NEEDED_NUMBERS:
-            return f"CASE WHEN {cast} IS NULL THEN 'bad_number' END"
+            return "bad_number", f"{cast} IS NULL"
         case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
-            return f"CASE WHEN {cast} IS NULL AND nullif(trim(_{column.name}::VARCHAR), '') IS NOT NULL THEN 'bad_number' END"
-    return ""
+            given = _stripped(f"_{column.name}") if their_type == "VARCHAR" else f"_{column.name}"
+            return "bad_number", f"{cast} IS NULL AND {given} IS NOT NULL"
+    return None
+
+
+def _stripped(text: str) -> str:
+    return f"nullif(trim({text}), '')"
 
 
 _MISSING_CODES = {"product_id": "missing_product"}

@@ -1,6 +1,7 @@
 """One row of an order: signs, defaults and money settled, and everything that is wrong with it named."""
 
 from tasks.config import Config, Source
+from tasks.intake.mapping import joined_marks
 from tasks.intake.reading import quote
 
 ORDER_REASONS = {
@@ -26,7 +27,7 @@ def order_rows_sql(mapped: str, config: Config, source: Source, known_until: str
     negative; a cancelled line keeps its place with zero quantity and zero amount.
     """
     return (
-        f"SELECT * REPLACE (list_concat(marks, {_marks(source, known_until)}) AS marks), {_stake()} AS stake "
+        f"SELECT * REPLACE ({_marks(source, known_until)} AS marks), {_stake()} AS stake "
         f"FROM ({_converted_sql(_signed_sql(mapped, source), config, source)})"
     )
 
@@ -73,7 +74,7 @@ def _marks(source: Source, known_until: str) -> str:
         "negative_price": "unit_price < 0",
         "unknown_currency": "rate IS NULL",
     }
-    return "[" + ", ".join(f"CASE WHEN {test} THEN '{code}' END" for code, test in codes.items()) + "]"
+    return joined_marks(["nullif(marks, '')"] + [f"CASE WHEN {test} THEN '{code}' END" for code, test in codes.items()])
 
 
 def _stake() -> str:

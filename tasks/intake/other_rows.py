@@ -1,7 +1,8 @@
 """One row of anything but orders: what is wrong with it, named."""
 
 from tasks.config import Dataset, Source
-from tasks.intake.columns import CONSENT_CHANNELS, PEOPLE_KEYS
+from tasks.intake.columns import CONSENT_CHANNELS
+from tasks.intake.mapping import joined_marks
 from tasks.intake.reading import quote
 
 OTHER_REASONS = {
@@ -33,18 +34,16 @@ _TIMES = {Dataset.SESSIONS: "started_at", Dataset.ENGAGEMENT: "at", Dataset.CONS
 
 def other_rows_sql(mapped: str, source: Source, known_until: str) -> str:
     """SQL of rows from mapped ones: the same columns, ``marks`` complete, ``stake`` zero."""
-    tests = _tests(source, known_until) or {"": "false"}
-    marks = ", ".join(f"CASE WHEN {test} THEN '{code}' END" for code, test in tests.items())
-    return f"SELECT * REPLACE (list_concat(marks, [{marks}]) AS marks), 0::DECIMAL(18,4) AS stake FROM ({mapped})"
+    tests = [f"CASE WHEN {test} THEN '{code}' END" for code, test in _tests(source, known_until).items()]
+    marks = joined_marks(["nullif(marks, '')", *tests])
+    return f"SELECT * REPLACE ({marks} AS marks), 0::DECIMAL(18,4) AS stake FROM ({mapped})"
 
 
 def _tests(source: Source, known_until: str) -> dict[str, str]:
     tests: dict[str, str] = {}
     if at := _TIMES.get(source.dataset):
-        tests["future_time"] = f"{at} > {quote(known_until)}::TIMESTAMPTZ"
-        tests["too_early"] = f"{at} < {quote(source.checks.earliest)}::TIMESTAMPTZ"
-    if source.dataset in {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}:
-        tests["missing_customer"] = " AND ".join(f"{name} IS NULL" for name in PEOPLE_KEYS)
+        tests["future_time"] = f'"{at}" > {quote(known_until)}::TIMESTAMPTZ'
+        tests["too_early"] = f'"{at}" < {quote(source.checks.earliest)}::TIMESTAMPTZ'
     match source.dataset:
         case Dataset.ENGAGEMENT:
             tests["unknown_kind"] = f"lower(kind) NOT IN {ENGAGEMENT_KINDS}"

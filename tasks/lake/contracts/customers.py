@@ -82,8 +82,9 @@ CUSTOMER_RECORDS = Contract(
 
 CONSENT = Contract(
     "consent",
-    "May we write to this customer on this channel? The newest word wins; at the same time denied beats unknown.",
-    ("customer_key", "channel"),
+    "May we write to this customer on this channel? What each source last said: over all rows of a customer the newest "
+    "word wins, at the same time denied wins, and unknown is no word.",
+    ("customer_key", "channel", "source"),
     (
         required("customer_key", TEXT, "Id space and the id in it"),
         Column("customer_id", TEXT, "Customer after identity resolution"),

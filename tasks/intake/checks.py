@@ -1,0 +1,184 @@
+"""Checks on what came in: some stop the run before anything leaves, some only tell.
+
+A source is judged by its last batch (the files it gave in its last run with new files), so a stop stands on every run
+until better data arrives, a limit is changed, or somebody mends the file: running again does not make it go away.
+"""
+
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from tasks.config import Config, Dataset, Source
+from tasks.intake.report import Finding, SourceReport
+from tasks.lake import Lake
+
+STAGE = "intake"
+_SEVERE = "stopped"
+
+
+def check_intake(lake: Lake, config: Config, as_of: date, reports: tuple[SourceReport, ...]) -> tuple[Finding, ...]:
+    """The verdict on each source: files, rows, quarantine, shrinkage, currencies, and the sums of the lake."""
+    found = {report.source: report.files_found for report in reports}
+    tables = [lake.latest(name) for name in ("intake_log", "quarantine", "order_lines", "orders")]
+    with lake.database(tables) as db:
+        findings = [
+            finding
+            for source in config.sources
+            for finding in _check_source(db, source, found.get(source.name))
+        ]
+        findings += _check_lake(db)
+    return tuple(findings)
+
+
+def finding_rows(findings: tuple[Finding, ...], as_of: date) -> list[dict[str, Any]]:
+    """The findings as rows of table check_results."""
+    return [{"as_of": as_of, "stage": STAGE, **finding.model_dump()} for finding in findings]
+
+
+def _check_source(db: duckdb.DuckDBPyConnection, source: Source, files_found: int | None) -> list[Finding]:
+    findings = []
+    if files_found is not None:
+        findings.append(_files_exist(source, files_found))
+    findings.append(_whole_files(db, source))
+    batch = _last_batch(db, source)
+    if batch is None:
+        return findings
+    findings += [
+        _row_count(source, batch),
+        _quarantined_share(db, source, batch),
+        _shrinkage(db, source, batch),
+    ]
+    if source.dataset is Dataset.ORDERS:
+        findings.append(_currencies(db, source, batch))
+    return findings
+
+
+def _last_batch(db: duckdb.DuckDBPyConnection, source: Source) -> dict[str, Any] | None:
+    row = db.execute(
+        "SELECT as_of, sum(rows_read)::BIGINT AS rows, (sum(rows_quarantined) - coalesce(any_value(forgotten), 0))::BIGINT AS quarantined, "
+        "sum(amount_quarantined) AS amount FROM intake_log LEFT JOIN (SELECT as_of, count(*) AS forgotten FROM quarantine "
+        "WHERE source = $source AND reasons = ['forgotten'] GROUP BY as_of) USING (as_of) "
+        "WHERE source = $source AND status = 'taken' GROUP BY as_of ORDER BY as_of DESC LIMIT 1",
+        {"source": source.name},
+    ).fetchone()
+    return None if row is None else dict(zip(("as_of", "rows", "quarantined", "amount"), row, strict=True))
+
+
+def _files_exist(source: Source, files_found: int) -> Finding:
+    return Finding(
+        check="files",
+        subject=source.name,
+        verdict=_verdict(failed=files_found == 0, stops=source.required),
+        value=files_found,
+        limit=1,
+        message=f"{files_found} files match {source.files or source.connector}."
+        + ("" if files_found else f" Put files there, or mend `files` of source {source.name}."),
+    )
+
+
+def _whole_files(db: duckdb.DuckDBPyConnection, source: Source) -> Finding:
+    refused = db.execute(
+        "SELECT uri, reason FROM intake_log WHERE source = $source AND status = 'quarantined' ORDER BY uri",
+        {"source": source.name},
+    ).fetchall()
+    first = f" First: {refused[0][0]} {refused[0][1]}" if refused else ""
+    return Finding(
+        check="whole_files",
+        subject=source.name,
+        verdict=_verdict(failed=bool(refused), stops=False),
+        value=len(refused),
+        limit=0,
+        message=f"{len(refused)} files could not be taken at all.{first}",
+    )
+
+
+def _row_count(source: Source, batch: dict[str, Any]) -> Finding:
+    floor = source.checks.min_rows or 1
+    return Finding(
+        check="rows",
+        subject=source.name,
+        verdict=_verdict(failed=batch["rows"] < floor, stops=source.checks.on_breach == "stop"),
+        value=batch["rows"],
+        limit=floor,
+        message=f"{batch['rows']} rows in the batch of {batch['as_of']}; at least {floor} are expected. "
+        "See whether the export is complete, or change checks.min_rows.",
+    )
+
+
+def _quarantined_share(db: duckdb.DuckDBPyConnection, source: Source, batch: dict[str, Any]) -> Finding:
+    share = batch["quarantined"] / batch["rows"] if batch["rows"] else 0.0
+    reasons = db.execute(
+        "SELECT reason, count(*) FROM (SELECT unnest(reasons) AS reason FROM quarantine WHERE source = $source "
+        "AND as_of = $as_of AND row > 0) WHERE reason <> 'forgotten' GROUP BY reason ORDER BY 2 DESC, 1 LIMIT 3",
+        {"source": source.name, "as_of": batch["as_of"]},
+    ).fetchall()
+    named = ", ".join(f"{reason} ({rows})" for reason, rows in reasons) or "none"
+    return Finding(
+        check="quarantined",
+        subject=source.name,
+        verdict=_verdict(
+            failed=share > source.checks.max_quarantined, stops=source.checks.on_breach == "stop"
+        ),
+        value=share,
+        limit=source.checks.max_quarantined,
+        message=f"{batch['quarantined']} of {batch['rows']} rows are quarantined, {batch['amount']} at stake: {named}. "
+        f"Table quarantine has the rows; mend the export, the mapping or checks of source {source.name}.",
+    )
+
+
+def _shrinkage(db: duckdb.DuckDBPyConnection, source: Source, batch: dict[str, Any]) -> Finding:
+    mean = db.execute(
+        "SELECT avg(rows) FROM (SELECT as_of, sum(rows_read) AS rows FROM intake_log WHERE source = $source "
+        "AND status = 'taken' AND as_of < $as_of GROUP BY as_of ORDER BY as_of DESC LIMIT 8)",
+        {"source": source.name, "as_of": batch["as_of"]},
+    ).fetchall()[0][0]
+    drop = 0.0 if not mean else max(0.0, 1 - batch["rows"] / mean)
+    return Finding(
+        check="shrinkage",
+        subject=source.name,
+        verdict=_verdict(failed=drop > source.checks.max_shrink, stops=source.checks.on_breach == "stop"),
+        value=drop,
+        limit=source.checks.max_shrink,
+        message=f"{batch['rows']} rows in the batch of {batch['as_of']} against {round(mean or 0)} before on average. "
+        "See whether the export is complete, or change checks.max_shrink.",
+    )
+
+
+def _currencies(db: duckdb.DuckDBPyConnection, source: Source, batch: dict[str, Any]) -> Finding:
+    rows = db.execute(
+        "SELECT count(*) FROM quarantine WHERE source = $source AND as_of = $as_of "
+        "AND list_contains(reasons, 'unknown_currency')",
+        {"source": source.name, "as_of": batch["as_of"]},
+    ).fetchall()[0][0]
+    return Finding(
+        check="currencies",
+        subject=source.name,
+        verdict=_verdict(failed=rows > 0, stops=True),
+        value=rows,
+        limit=0,
+        message=f"{rows} rows are in a currency without a rate. Add it to exchange_rates; no rate is guessed.",
+    )
+
+
+def _check_lake(db: duckdb.DuckDBPyConnection) -> list[Finding]:
+    """What the log says was kept is what order_lines holds, and orders add up to their lines."""
+    in_lines, in_orders = db.sql(
+        "SELECT (SELECT coalesce(sum(amount), 0) FROM order_lines), (SELECT coalesce(sum(amount), 0) FROM orders)"
+    ).fetchall()[0]
+    return [
+        Finding(
+            check="reconciled",
+            subject="orders",
+            verdict=_verdict(failed=in_lines != in_orders, stops=True),
+            value=float(in_lines - in_orders),
+            limit=0,
+            message=f"Lines hold {in_lines}, orders {in_orders}. Delete table derived to build orders anew.",
+        )
+    ]
+
+
+def _verdict(*, failed: bool, stops: bool) -> str:
+    if not failed:
+        return "passed"
+    return _SEVERE if stops else "told"

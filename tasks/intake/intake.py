@@ -1,0 +1,49 @@
+"""The whole of intake in order: people and goods first, so that facts meet the customers they belong to."""
+
+from datetime import date
+
+from tasks.config import Config, Dataset, Source
+from tasks.intake.checks import check_intake
+from tasks.intake.identity import resolve_identity
+from tasks.intake.orders import build_orders
+from tasks.intake.report import IntakeReport
+from tasks.intake.take import take_source
+from tasks.lake import Lake
+
+_FIRST = (Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.PRODUCTS, Dataset.CAMPAIGNS)
+TABLES = (
+    "order_lines",
+    "orders",
+    "category_totals",
+    "customers",
+    "identity",
+    "consent",
+    "products",
+    "sessions",
+    "engagement",
+    "campaign_calendar",
+)
+
+
+def in_order(sources: tuple[Source, ...]) -> list[Source]:
+    """Sources of people and goods before sources of facts, each group as configured."""
+    return sorted(sources, key=lambda source: source.dataset not in _FIRST)
+
+
+def take_in(lake: Lake, config: Config, as_of: date, person_key: str = "") -> IntakeReport:
+    """Take all new files, join customers, build orders, check; the report with the snapshots that later stages read."""
+    reports = []
+    facts_begin = False
+    for source in in_order(config.sources):
+        if not facts_begin and source.dataset not in _FIRST:
+            facts_begin = True
+            resolve_identity(lake, config, as_of)
+        reports.append(take_source(lake, config, source, as_of, person_key))
+    resolve_identity(lake, config, as_of)
+    build_orders(lake, config)
+    return IntakeReport(
+        as_of=as_of,
+        sources=tuple(reports),
+        findings=check_intake(lake, config, as_of, tuple(reports)),
+        snapshots=tuple(lake.latest(table) for table in TABLES),
+    )
