@@ -11,7 +11,9 @@ DEFAULT_SEGMENTS = (
     "new", "vip", "loyal", "promising", "at_risk", "lapsing", "dormant", "occasional", "prospect",
 )  # fmt: skip
 DEFAULT_AUDIENCES = (
-    "gift_buyers", "business_buyers", "bargain_hunters", "category_fans", "replenishment_due", "high_value_low_churn",
+    "gift_buyers", "business_buyers", "bargain_hunters", "category_fans", "replenishment_due", "expected_this_week",
+    "high_value_low_churn", "losing_speed", "one_order_only", "weekend_shoppers", "big_baskets", "online_only",
+    "browsing_not_buying", "attentive_readers",
 )  # fmt: skip
 ANY_SEGMENT = "any"
 

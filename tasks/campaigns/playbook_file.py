@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.campaigns.playbook import ANY_SEGMENT, DEFAULT_AUDIENCES, DEFAULT_SEGMENTS, Play, Playbook
+from tasks.campaigns.playbook import ANY_SEGMENT, DEFAULT_AUDIENCES, DEFAULT_SEGMENTS, Play, Playbook, Who
 from tasks.errors import ConfigurationError
 
 PLACEHOLDERS = frozenset({"brand", "offer", "until", "code"})
@@ -52,6 +52,22 @@ def load(
     return parse(text, name=address, segments=segments, audiences=audiences)
 
 
+def ids_in_rules(address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of the segments and of the audiences that a rule file defines; those of the packaged rules without one.
+
+    Only ids are read: whether the rules are right is for the segments to say.
+    """
+    if not address:
+        return DEFAULT_SEGMENTS, DEFAULT_AUDIENCES
+    with fsspec.open(address, "rt", encoding="utf-8") as file:
+        raw = _read_yaml(file.read(), address)
+    found = [
+        tuple(str(entry["id"]) for entry in raw.get(part) or () if isinstance(entry, dict) and "id" in entry)
+        for part in ("primary", "audiences")
+    ]
+    return found[0], found[1]
+
+
 def parse(
     text: str,
     *,
@@ -64,8 +80,11 @@ def parse(
     playbook, problems = _validate(raw)
     plays = _plays(raw)
     problems += list(_across(plays, language=str(raw.get("language", "en"))))
+    for path, who in _whos(raw).items():
+        problems += list(_names(path, who, frozenset(segments), frozenset(audiences)))
     for path, play in plays.items():
-        problems += list(_within(path, play, frozenset(segments), frozenset(audiences)))
+        for language, texts in play.texts.items():
+            problems += list(_placeholders(f"{path}.texts.{language}", play, texts.model_dump()))
     if problems or playbook is None:
         lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
         message = f"{name} has {len(problems)} problem{'s' if len(problems) > 1 else ''}:\n{lines}"
@@ -158,7 +177,7 @@ def _did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def _across(plays: Mapping[str, Play], *, language: str) -> Iterator[str]:
-    for what in ("id", "priority"):
+    for what in ("id", "label", "priority"):
         seen: dict[object, str] = {}
         for path, play in plays.items():
             first = seen.setdefault(getattr(play, what), path)
@@ -169,18 +188,29 @@ def _across(plays: Mapping[str, Play], *, language: str) -> Iterator[str]:
             yield f"{path}.texts: the playbook's language {language} is missing; add texts.{language}"
 
 
-def _within(path: str, play: Play, segments: frozenset[str], audiences: frozenset[str]) -> Iterator[str]:
-    named = [("who.segments", play.who.segments), ("who.not_segments", play.who.not_segments)]
-    for position, move in enumerate(play.who.moves):
+def _whos(raw: Mapping[str, Any]) -> dict[str, Who]:
+    """Who each play is for, also of plays that have other problems."""
+    whos: dict[str, Who] = {}
+    listed = raw.get("plays")
+    for position, entry in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(entry, dict):
+            try:
+                whos[f"plays[{position}] ({entry.get('id', '?')})"] = Who.model_validate(entry.get("who"))
+            except ValidationError:
+                continue
+    return whos
+
+
+def _names(path: str, who: Who, segments: frozenset[str], audiences: frozenset[str]) -> Iterator[str]:
+    named = [("who.segments", who.segments), ("who.not_segments", who.not_segments)]
+    for position, move in enumerate(who.moves):
         named += [(f"who.moves[{position}].came_from", move.came_from), (f"who.moves[{position}].now_in", move.now_in)]
     for place, ids in named:
         for unknown in sorted(set(ids) - segments - {ANY_SEGMENT}):
             yield f"{path}.{place}: no segment {unknown}; {_did_you_mean(unknown, segments)}"
-    for place, ids in (("who.audiences", play.who.audiences), ("who.not_audiences", play.who.not_audiences)):
+    for place, ids in (("who.audiences", who.audiences), ("who.not_audiences", who.not_audiences)):
         for unknown in sorted(set(ids) - audiences):
             yield f"{path}.{place}: no audience {unknown}; {_did_you_mean(unknown, audiences)}"
-    for language, texts in play.texts.items():
-        yield from _placeholders(f"{path}.texts.{language}", play, texts.model_dump())
 
 
 def _placeholders(path: str, play: Play, texts: Mapping[str, Any]) -> Iterator[str]:

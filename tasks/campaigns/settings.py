@@ -108,7 +108,10 @@ class CampaignSettings(_Settings):
     )
     control_share: Share = Field(default=0.0, description="Customers who never get any campaign")
     cost_per_thousand: Decimal = Field(default=Decimal("1.00"), ge=0, description="Price of a thousand messages")
-    outbox: str = Field(default="./outbox/campaigns", description="Folder for drafts to open and the offers file")
+    outbox: str = Field(
+        default="",
+        description="Folder for drafts to open and the offers file; in the lake when left out",
+    )
     sendgrid: SendGridSettings | None = Field(default=None, description="Without it drafts go to the outbox only")
 
     @model_validator(mode="after")

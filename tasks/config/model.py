@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tasks.campaigns.settings import CampaignSettings
 from tasks.config.destinations import DestinationSettings
 from tasks.config.sources import Source
 from tasks.config.stages import BrakeSettings, ClusterSettings, FeatureSettings, IdentitySettings, ReportSettings
@@ -38,6 +39,7 @@ class Config(BaseSettings):
     segments: str = Field("", description="Rule file; the rules that come with the system when left out")
     clusters: ClusterSettings = Field(default_factory=ClusterSettings, description="Clustering")
     playbook: str = Field("", description="Playbook of campaigns; the one that comes with the system when left out")
+    campaigns: CampaignSettings = Field(default_factory=CampaignSettings, description="Brand, drafts and hold-outs")
     destinations: tuple[DestinationSettings, ...] = Field((), description="Where segments are pushed")
     brake: BrakeSettings = Field(default_factory=BrakeSettings, description="What stops a push")
     report: ReportSettings = Field(default_factory=ReportSettings, description="Key figures and insight report")

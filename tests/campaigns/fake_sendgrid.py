@@ -112,23 +112,27 @@ class FakeSendGrid:
 
     def _work(self, request: Request) -> tuple[int, Any, dict[str, str]]:
         try:
-            if request.headers.get("authorization") != f"Bearer {API_KEY}":
-                raise RefusedError(401, {"errors": [{"message": "authorization required", "field": None}]})
-            if request.headers.get("accept") != "application/json":
-                raise RefusedError(406, {"errors": [{"message": "not acceptable"}]})
-            if request.body is not None and request.headers.get("content-type") != "application/json":
-                raise RefusedError(415, {"errors": [{"message": "Content-Type should be application/json."}]})
+            _check_headers(request)
             for method, pattern, handler in ROUTES:
                 if method == request.method and (found := re.fullmatch(pattern, request.path)):
                     status, body = handler(self, request, *found.groups())
                     return status, body, {}
-            raise RefusedError(404, {"errors": [{"message": f"no route {request.method} {request.path}"}]})
         except RefusedError as refusal:
             return refusal.status, refusal.body, {}
+        return 404, {"errors": [{"message": f"no route {request.method} {request.path}"}]}, {}
 
     def new_id(self, kind: str, count: int) -> str:
         """A UUID that is the same in every run."""
         return str(uuid5(SPACE, f"{kind}-{count}"))
+
+
+def _check_headers(request: Request) -> None:
+    if request.headers.get("authorization") != f"Bearer {API_KEY}":
+        raise RefusedError(401, {"errors": [{"message": "authorization required", "field": None}]})
+    if request.headers.get("accept") != "application/json":
+        raise RefusedError(406, {"errors": [{"message": "not acceptable"}]})
+    if request.body is not None and request.headers.get("content-type") != "application/json":
+        raise RefusedError(415, {"errors": [{"message": "Content-Type should be application/json."}]})
 
 
 def _bad(message: str, name: str = "") -> RefusedError:
@@ -176,7 +180,7 @@ def _post_field(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
 
 
 def _get_lists(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
-    return _page(self, request, [{k: v for k, v in one.items()} for one in self.lists.values()])
+    return _page(self, request, list(self.lists.values()))
 
 
 def _post_list(self: FakeSendGrid, request: Request) -> tuple[int, Any]:

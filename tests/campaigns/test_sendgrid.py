@@ -203,9 +203,10 @@ def test_a_run_killed_half_way_goes_on_with_whom_it_had_not_reached(lake, sendgr
         if next(batches) == 2:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(deliver, "_acknowledge", die_at_the_third)
+    monkeypatch.setattr(deliver, "_acknowledge", die_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
         town.make(applied=True, wire=wire_to(sendgrid, contacts_per_request=10))
+    monkeypatch.undo()
     reached = len(sendgrid.contacts)
     sendgrid.requests.clear()
     [line] = town.make(applied=True, wire=wire_to(sendgrid, contacts_per_request=10)).drafts
@@ -288,7 +289,7 @@ def test_a_field_without_an_id_stops_before_any_contact_leaves(town, sendgrid):
 
 def test_a_field_of_another_type_stops_with_what_to_do(town, sendgrid):
     sendgrid.fields["e9_N"] = {"id": "e9_N", "name": "RS_Greeting", "field_type": "Number"}
-    with pytest.raises(ConfigurationError, match="rs_greeting is of type Number.*another prefix"):
+    with pytest.raises(ConfigurationError, match=r"rs_greeting is of type Number.*another prefix"):
         town.make(applied=True, wire=wire_to(sendgrid))
 
 

@@ -10,12 +10,14 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from tasks.campaigns.assignment import Lot
-from tasks.campaigns.day import READS, DaySummary, Order, make
+from tasks.campaigns.day import READS, make
 from tasks.campaigns.drafts import Studio, languages
+from tasks.campaigns.order import Order
 from tasks.campaigns.playbook import Playbook
 from tasks.campaigns.playbook_file import load
 from tasks.campaigns.sendgrid_wire import Wire
 from tasks.campaigns.settings import Brand, CampaignSettings, SendGridSettings
+from tasks.campaigns.summary import DaySummary
 from tasks.campaigns.words import read_words
 from tasks.lake import Lake
 from tasks.lake.contracts import CONTRACTS

@@ -1,0 +1,129 @@
+"""The door of the campaign stage."""
+
+import os
+from datetime import date
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect import get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+from tasks.campaigns import opt_outs
+from tasks.campaigns.assignment import Lot
+from tasks.campaigns.day import READS, make
+from tasks.campaigns.drafts import Studio, languages
+from tasks.campaigns.holdout import key_bytes
+from tasks.campaigns.order import Order
+from tasks.campaigns.playbook_file import ids_in_rules, load
+from tasks.campaigns.sendgrid_account import read_suppressions
+from tasks.campaigns.sendgrid_wire import Wire
+from tasks.campaigns.settings import SendGridSettings
+from tasks.campaigns.summary import DaySummary, as_markdown
+from tasks.campaigns.words import read_words
+from tasks.config import Config
+from tasks.errors import ConfigurationError
+from tasks.lake import Lake, Snapshots
+from tasks.lake.opened import identity, open_lake
+from tasks.stage import RETRIES, stage
+
+_SETTINGS = ("campaigns", "playbook", "segments", "currency")
+
+
+@task(name="read opt-outs of the sending account", **RETRIES)
+def read_opt_outs(config: Config, as_of: date, known: Snapshots) -> Snapshots:
+    """Unsubscribes, bounces and complaints of the account into table suppressions; nothing without an account."""
+    account = config.campaigns.sendgrid
+    if account is None:
+        return known
+    lake = open_lake(config)
+    found = read_suppressions(_wire(account))
+    get_run_logger().info("%s addresses are suppressed at the sending account", f"{len(found):,}")
+    return known.having(opt_outs.store(lake, found, as_of, _person_key(lake).get_secret_value()))
+
+
+@task(**stage("plan campaigns", reads=READS, settings=_SETTINGS))
+def plan_campaigns(config: Config, as_of: date, known: Snapshots) -> DaySummary:
+    """Who would get what, who would not and why, and every draft to look at; nothing leaves."""
+    lake = open_lake(config)
+    return make(lake, known.only(READS), _studio(config, lake), _order(config, lake, as_of))
+
+
+@task(name="apply campaigns", persist_result=True, result_serializer="json", **RETRIES)
+def apply_campaigns(config: Config, as_of: date, known: Snapshots, approved_by: str = "") -> DaySummary:
+    """The same day for real: drafts in the account, or files in the outbox; a restart goes on where it was."""
+    lake = open_lake(config)
+    account = config.campaigns.sendgrid
+    order = _order(config, lake, as_of, approved_by=approved_by, wire=_wire(account) if account else None)
+    return make(lake, known.only(READS), _studio(config, lake), order)
+
+
+@task(name="show campaigns", **RETRIES)
+def show_campaigns(summary: DaySummary) -> None:
+    """The drafts as artifacts: a table, and a link to the page that shows each message."""
+    key = f"campaign-drafts-{summary.as_of}"
+    create_markdown_artifact(as_markdown(summary), key=key, description="Campaign drafts of the day")
+    address = summary.page if "://" in summary.page else f"file://{os.path.abspath(summary.page)}"  # noqa: PTH100
+    create_link_artifact(address, link_text="Look at every draft", key=f"{key}-preview")
+
+
+def _order(
+    config: Config, lake: Lake, as_of: date, *, approved_by: str | None = None, wire: Wire | None = None
+) -> Order:
+    return Order(
+        as_of=as_of,
+        lot=Lot(_key(config, lake), config.campaigns.control_share),
+        person_key=_person_key(lake),
+        applied=approved_by is not None,
+        approved_by=approved_by or "",
+        wire=wire,
+    )
+
+
+def _studio(config: Config, lake: Lake) -> Studio:
+    segments, audiences = ids_in_rules(config.segments)
+    playbook = load(config.playbook or None, segments=segments, audiences=audiences)
+    outbox = config.campaigns.outbox or lake.address("_outbox/campaigns")
+    settings = config.campaigns.model_copy(update={"outbox": outbox})
+    words = read_words(languages(playbook), settings.texts)
+    return Studio(playbook, settings, words, config.currency, _key(config, lake))
+
+
+def _key(config: Config, lake: Lake) -> bytes:
+    """The key of hold-outs and codes: the configured secret, else one that the lake keeps."""
+    name = config.campaigns.holdout_key_secret
+    return key_bytes(find_secret(name) if name else SecretStr(identity(lake)))
+
+
+def _wire(account: SendGridSettings) -> Wire:
+    return Wire(find_secret(account.secret), account)
+
+
+def _person_key(lake: Lake) -> SecretStr:
+    """The key of hashed addresses: the environment's SEGMENTATION_PERSON_KEY, else one that the lake keeps."""
+    return SecretStr(os.environ.get("SEGMENTATION_PERSON_KEY") or identity(lake))
+
+
+def find_secret(name: str) -> SecretStr:
+    """A secret by name: environment variable, Prefect Secret block, AWS secret; in this order.
+
+    ConfigurationError: none of the three has it.
+    """
+    variable = name.upper().replace("-", "_")
+    if value := os.environ.get(variable):
+        return SecretStr(value)
+    try:
+        block: Any = Secret.load(name)  # typed as a coroutine as well, which it is not outside of one
+        return SecretStr(str(block.get()))
+    except ValueError:
+        pass  # there is no such block; AWS may have it
+    try:
+        return SecretStr(boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    except (BotoCoreError, ClientError, KeyError):
+        message = (
+            f"The secret {name!r} was not found. Set the environment variable {variable}, save a Prefect Secret block "
+            "of that name, or create an AWS secret that this task may read."
+        )
+        raise ConfigurationError(message) from None
