@@ -1,5 +1,6 @@
 """BG/NBD and MBG/NBD: buyers purchase at their own steady rate and may leave right after any purchase."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -18,7 +19,7 @@ from tasks.features.purchase_histories import (
     parts,
 )
 
-NEAR_ONE = 1e-5
+NEAR = 1e-5
 ROWS = 16_384
 """Histories evaluated at a time: their intermediate results fit into the processor's cache."""
 
@@ -69,21 +70,23 @@ class _BetaGeometric:
         return in_chunks(predict, *checked(frequency, recency, age))
 
     def _alive(self, x: Floats, t_x: Floats, T: Floats) -> Floats:
-        return np.asarray(expit(-_log_odds_gone(self._parameters(self.a), x, t_x, T, self.first_chances)))
+        return np.asarray(expit(-_log_odds_gone(self._parameters, x, t_x, T, self.first_chances)))
 
-    def _parameters(self, a: float) -> Floats:
-        return np.array([self.r, self.alpha, a, self.b])
+    @property
+    def _parameters(self) -> Floats:
+        return np.array([self.r, self.alpha, self.a, self.b])
 
     def _purchases_if_alive(self, length: float, x: Floats, T: Floats) -> Floats:
-        """Both sides of a = 1, where the formula is 0/0 but the expectation smooth, weighted by their distance."""
-        if abs(self.a - 1) >= NEAR_ONE:
-            return _purchases_if_alive(self._parameters(self.a), length, x, T, self.first_chances)
-        below, above = (
-            _purchases_if_alive(self._parameters(a), length, x, T, self.first_chances)
-            for a in (1 - NEAR_ONE, 1 + NEAR_ONE)
-        )
-        share = (self.a - 1 + NEAR_ONE) / (2 * NEAR_ONE)
-        return np.asarray(below + share * (above - below))
+        """The formula, read from both sides of the points where it is 0/0 (a = 1) or 2F1 degenerates (r - a whole)."""
+
+        def at(r: float, a: float) -> Floats:
+            parameters = np.array([r, self.alpha, a, self.b])
+            return _purchases_if_alive(parameters, length, x, T, self.first_chances)
+
+        def at_chance(a: float) -> Floats:
+            return _past_gap(lambda r: at(r, a), self.r, gap=a + round(self.r - a))
+
+        return _past_gap(at_chance, self.a, gap=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,5 +233,13 @@ def _purchases_if_alive(parameters: Floats, length: float, x: Floats, T: Floats,
         bad = ~np.isfinite(left)
         if bad.any():
             original = np.exp(-s * survival) * hyp2f1(s, b + x + first_chances, c, z)
-            left = np.where(bad, np.nan_to_num(original), left)
+            left = np.where(bad, np.where(np.isfinite(original), original, 0.0), left)
     return np.asarray(c / (a - 1) * (1 - left))
+
+
+def _past_gap(function: Callable[[float], Floats], value: float, *, gap: float) -> Floats:
+    """A smooth function whose formula fails at ``gap``: near it, the straight line between both sides."""
+    if abs(value - gap) >= NEAR:
+        return function(value)
+    below, above = function(gap - NEAR), function(gap + NEAR)
+    return np.asarray(below + (value - gap + NEAR) / (2 * NEAR) * (above - below))

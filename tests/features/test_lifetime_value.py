@@ -127,10 +127,11 @@ def test_gamma_gamma_recovers_the_parameters_that_made_the_data():
 
 
 @pytest.mark.parametrize("a", [0.02, 0.999, 1.0, 1.000003, 40.0, 900.0])
+@pytest.mark.parametrize("r", [0.6, 2.0])
 @pytest.mark.parametrize("horizon", [0.1, 30.0, 4000.0])
-def test_expected_purchases_equal_the_integral_that_defines_them(a, horizon):
+def test_expected_purchases_equal_the_integral_that_defines_them(a, r, horizon):
     """Chances to leave p are Beta(a, b + x) now; with p given, purchases come at a rate that p makes decay."""
-    r, alpha, b, x, T = 0.6, 4.0, 1.7, 6, 50.0
+    alpha, b, x, T = 4.0, 1.7, 6, 50.0
     model = BgNbd(r=r, alpha=alpha, a=a, b=b, **UNFITTED)
 
     def expected(p):

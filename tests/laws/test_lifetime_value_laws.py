@@ -20,7 +20,7 @@ from tasks.features.lifetime_value import (
 from tasks.features.purchase_histories import distinct_histories
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True)
-FITS = settings(max_examples=6, deadline=None, derandomize=True)
+FITS = settings(max_examples=3, deadline=None, derandomize=True)
 
 positive = st.floats(-2.5, 2.5).map(lambda power: 10.0**power)
 parameters = st.tuples(positive, positive, positive, positive)
