@@ -33,6 +33,7 @@ FINALISTS = 6
 FEWEST_CUSTOMERS = 100
 DISTINCT_DEVIATIONS = 0.5
 DRIFT_LIMIT = 0.25
+LEAST_EXPLAINED = 0.05
 _CLEARLY_BETTER = 0.02
 _STABILITY_CUSTOMERS = 10_000
 
@@ -202,6 +203,8 @@ def _fault(review: Review, settings: ClusterSettings) -> str | None:
         return f"not actionable: the smallest cluster holds {review.smallest_share:.1%} of customers"
     if review.closest_pair < DISTINCT_DEVIATIONS:
         return f"not distinct: two clusters lie only {review.closest_pair:.2f} deviations apart"
+    if says is not None and says < LEAST_EXPLAINED:
+        return f"says {says:.0%} about next-period spend: too little to act on"
     if says is not None and naive is not None and says <= naive:
         return f"says {says:.0%} about next-period spend, equal groups by past spend say {naive:.0%}"
     if review.stability is not None and review.stability < settings.min_stability:

@@ -12,11 +12,11 @@ _MOVES = """
         SELECT customer_id, as_of, coalesce(lifetime_value, CAST(spend_365d AS DOUBLE)) AS expected
         FROM customer_features WHERE as_of = $as_of OR as_of = (SELECT day FROM before))
     SELECT new.as_of, new.customer_id, old.segment AS from_segment, new.segment AS to_segment, old.as_of AS since,
-           greatest(coalesce(then.expected, 0), coalesce(now.expected, 0)) AS value_at_stake,
+           greatest(coalesce(worth_old.expected, 0), coalesce(worth_new.expected, 0)) AS value_at_stake,
            coalesce(new.reasons[1], '') AS why
     FROM new JOIN old USING (customer_id)
-    LEFT JOIN worth AS now ON now.customer_id = new.customer_id AND now.as_of = new.as_of
-    LEFT JOIN worth AS then ON then.customer_id = old.customer_id AND then.as_of = old.as_of
+    LEFT JOIN worth AS worth_new ON worth_new.customer_id = new.customer_id AND worth_new.as_of = new.as_of
+    LEFT JOIN worth AS worth_old ON worth_old.customer_id = old.customer_id AND worth_old.as_of = old.as_of
     WHERE new.segment <> old.segment
     ORDER BY customer_id
 """
