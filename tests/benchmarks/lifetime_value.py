@@ -1,8 +1,8 @@
 """Time and memory of the lifetime models, beside ``lifetimes`` where the ``bench`` extra is installed.
 
 Run ``python tests/benchmarks/lifetime_value.py`` (about a minute; ``--quick`` leaves the 2.5 million customers out).
-All CDNOW numbers are fits of the 23,570 customers, one row each, best of several runs in this process, so that ratios
-hold on any machine.
+All CDNOW numbers are fits of the 23,570 customers, one row each, best of several runs in this process; times are processor seconds,
+so that other work on the machine does not count. Set OMP_NUM_THREADS=1: idle BLAS threads spin.
 """
 
 import sys
@@ -23,9 +23,9 @@ CUSTOMERS = 2_500_000
 def seconds(work, times):
     best, result = np.inf, None
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         result = work()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best, result
 
 
