@@ -1,8 +1,8 @@
 """Time and memory of the lifetime models, beside ``lifetimes`` where the ``bench`` extra is installed.
 
 Run ``python tests/benchmarks/lifetime_value.py`` (about a minute; ``--quick`` leaves the 2.5 million customers out).
-All CDNOW numbers are fits of the 23,570 customers, one row each, best of several runs in this process; times are processor seconds,
-so that other work on the machine does not count. Set OMP_NUM_THREADS=1: idle BLAS threads spin.
+All CDNOW numbers are fits of the 23,570 customers, one row each, best of several runs in this process. Times are
+processor seconds, so that other work on the machine does not count; with OMP_NUM_THREADS=1 no idle BLAS thread spins.
 """
 
 import sys
