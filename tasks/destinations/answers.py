@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from tasks.destinations.limits import batches
 from tasks.destinations.platform import (
     NOT_ON_PLATFORM,
+    OPTED_OUT_THERE,
     Answer,
     Part,
     Platform,
@@ -14,11 +15,14 @@ from tasks.destinations.platform import (
     Verdict,
     later,
     rejected,
+    rest_of,
 )
+from tasks.destinations.scrub import scrub, secrets_of
 from tasks.errors import ConfigurationError, RejectedError, TransientError
 
 Malformed = (LookupError, TypeError, ValueError, AttributeError)
 """What reading an answer of unexpected shape raises."""
+EXPECTED = frozenset({NOT_ON_PLATFORM, OPTED_OUT_THERE})
 
 
 @dataclass(slots=True)
@@ -31,9 +35,15 @@ class Conversation:
     stopped: str = ""
     refused_in_a_row: int = 0
     patience: int = field(default=200, kw_only=True)
+    secrets: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.secrets = secrets_of(self.session.account)
 
     def deliver(self, parts: Sequence[Part]) -> list[Answer]:
         """Send one batch and return exactly one answer per customer, in order."""
+        if not parts:
+            return []
         if self.stopped:
             return [later(part, "stopped", self.stopped) for part in parts]
         former = [part for part in parts if part.member.former is not None]
@@ -55,38 +65,47 @@ class Conversation:
         sent = {one.customer_id: one for one in (self.deliver(ready) if ready else [])}
         return [sent.get(part.member.customer_id, left[part.member.customer_id]) for part in parts]
 
-    def _send(self, parts: Sequence[Part]) -> Iterable[Answer]:
+    def _send(self, parts: Sequence[Part]) -> list[Answer]:
+        """What the platform says about the batch; what it said before a failure counts, the rest is judged by the failure."""
+        answers: list[Answer] = []
         try:
-            return self._watch(list(self.platform.push(self.session, self.target, parts)))
+            for one in self.platform.push(self.session, self.target, parts):
+                answers.append(self._clean(one))  # noqa: PERF402 - answers before a failure must be kept
+            return answers
         except RejectedError as error:
-            return self._halve(parts, error)
+            return answers + self._halve(rest_of(parts, answers), error)
         except TransientError as error:
-            return [later(part, "unavailable", str(error)) for part in parts]
+            code, reason = "unavailable", str(error)
         except ConfigurationError as error:
             self.stopped = self.stopped or str(error)
-            return [later(part, "stopped", str(error)) for part in parts]
+            code, reason = "stopped", str(error)
         except Malformed as error:
+            code = "malformed_answer"
             reason = f"{self.platform.title} answered in an unexpected shape ({type(error).__name__})"
-            return [later(part, "malformed_answer", reason) for part in parts]
+        return answers + [later(part, code, reason) for part in rest_of(parts, answers)]
 
-    def _halve(self, parts: Sequence[Part], error: RejectedError) -> Iterable[Answer]:
+    def _halve(self, parts: Sequence[Part], error: RejectedError) -> list[Answer]:
         """A batch refused as a whole hides a bad row: look for it by halves."""
-        if len(parts) == 1:
-            return self._watch([rejected(parts[0], "refused", str(error))])
+        if len(parts) <= 1:
+            return [self._clean(rejected(part, "refused", str(error))) for part in parts]
         if self.stopped:
             return [later(part, "stopped", self.stopped) for part in parts]
         middle = len(parts) // 2
         halves = (parts[:middle], parts[middle:])
         return [answer for half in halves for answer in complete(half, self._send(half))]
 
-    def _watch(self, answers: list[Answer]) -> list[Answer]:
-        """Stop when nobody is accepted any more: then the request is wrong, not the rows."""
-        for one in answers:
-            refused = one.verdict is Verdict.REJECTED and one.code != NOT_ON_PLATFORM
-            self.refused_in_a_row = self.refused_in_a_row + 1 if refused else 0
-        if self.refused_in_a_row >= self.patience and not self.stopped:
-            self.stopped = f"{self.refused_in_a_row} customers in a row were refused ({answers[-1].reason})"
-        return answers
+    def _clean(self, answer: Answer) -> Answer:
+        """Take personal data out of the vendor's words, and stop when nobody is accepted any more."""
+        if answer.verdict is not Verdict.REJECTED:
+            self.refused_in_a_row = 0
+        elif answer.code not in EXPECTED:
+            self.refused_in_a_row += 1
+            if self.refused_in_a_row >= self.patience and not self.stopped:
+                words = scrub(answer.reason, self.secrets)
+                self.stopped = f"{self.refused_in_a_row} customers in a row were refused ({words})"
+        if not answer.reason:
+            return answer
+        return replace(answer, reason=scrub(answer.reason, self.secrets), code=scrub(answer.code, self.secrets)[:60])
 
 
 def complete(parts: Sequence[Part], answers: Iterable[Answer]) -> list[Answer]:

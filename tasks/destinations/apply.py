@@ -112,7 +112,7 @@ def apply_destination(
     person_key: str,
 ) -> DestinationPush:
     """Execute one destination's share of a checked plan; the same call after a kill continues where it stopped."""
-    platform = platform_of(part.platform)
+    platform = platform_of(part.platform).sized(part.changes)
     created: tuple[str, ...] = ()
     sent_again, stopped = 0, ""
     try:

@@ -2,10 +2,12 @@
 
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
@@ -34,6 +36,7 @@ class Patience:
     longest_seconds: float = 60.0
     failures_in_a_row: int = 3
     job_seconds: float = 3_600.0
+    longest_asked_seconds: float = 600.0  # a server that asks for more is asked again in another run
 
     def pause(self, attempt: int, asked_seconds: float | None, chance: float) -> float:
         """Seconds before the next attempt: what the server asked for, else growing, always with jitter above it."""
@@ -176,6 +179,9 @@ class HttpSession:
                     renewed = True
                     continue
                 raise self._break(problem)
+            if (problem.wait_seconds or 0.0) > self.patience.longest_asked_seconds:
+                self._broken = problem
+                raise problem
             if attempt + 1 < self.patience.attempts:
                 self.sleep(self.patience.pause(attempt, problem.wait_seconds, self.chance()))
         raise self._break(problem or TransientError(self._say(f"{method} {path} was refused after a new token")))
@@ -230,7 +236,9 @@ class HttpSession:
         with self._lock:
             if self._client is None:
                 limit = httpx.Limits(max_connections=max(self.platform.limits.parallel, 2))
-                self._client = httpx.Client(timeout=TIMEOUT, limits=limit, follow_redirects=False, trust_env=False)
+                self._client = httpx.Client(
+                    timeout=TIMEOUT, limits=limit, follow_redirects=False, trust_env=False, verify=_certificates()
+                )
             return self._client
 
     def _break(self, problem: SegmentationError) -> SegmentationError:
@@ -245,6 +253,12 @@ class HttpSession:
 
     def _say(self, text: str) -> str:
         return scrub(f"{self.platform.title}: {text}", self._secrets)
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """Certificates are checked always; reading the list of authorities once is enough."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -273,7 +273,8 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
         for f in fields
     )
     moved = db.sql(f"SELECT {changed} FROM changes WHERE change = 'update'").fetchall()[0]
-    limits = platform.limits
+    changes = sum(count for change, count in by_change.items() if change not in {"skip", "same"})
+    limits = platform.sized(changes).limits
     requests, size, worth = db.execute(
         """
         SELECT coalesce(sum(greatest(ceil(customers / $rows), ceil(size / $bytes))), 0)::BIGINT,

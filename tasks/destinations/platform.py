@@ -6,7 +6,7 @@ else (planning, batching, pacing, retries, ledger, dead letters, consent) is don
 
 import ipaddress
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, RejectedError
 
 T = TypeVar("T")
 
 NOT_ON_PLATFORM = "not_on_platform"
+OPTED_OUT_THERE = "opted_out_there"
 
 
 class Verdict(StrEnum):
@@ -166,6 +167,11 @@ def unknown(part: Part) -> Answer:
     return rejected(part, NOT_ON_PLATFORM, "The platform does not know this customer")
 
 
+def opted_out(part: Part) -> Answer:
+    """The platform knows that this customer does not want to be addressed; nothing was written."""
+    return rejected(part, OPTED_OUT_THERE, "The customer has opted out on the platform")
+
+
 def later(part: Part, code: str, reason: str = "") -> Answer:
     """Not decided yet; the next push includes this customer again."""
     return Answer(part.member.customer_id, Verdict.LATER, code, reason, part.member.native_id)
@@ -185,6 +191,15 @@ class Limits:
     per_second: float = 5.0
     parallel: int = 1
     per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Another way to send, for plans that touch more than ``above`` customers."""
+
+    above: int
+    limits: Limits
+    push: "Push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +362,7 @@ class Platform:
     push: Push
     check: Callable[[Session, Target], str]
     erase: Callable[[Session, Target, Sequence[Person]], Iterable[Receipt]]
+    volume: Volume | None = None
     headers: Callable[[Any, Token | None], Mapping[str, str]] = lambda _account, _token: {}
     token: Callable[[Session, Any], Token | None] = no_token
     wants: Callable[[Target], tuple[Thing, ...]] = fields_and_no_lists
@@ -364,6 +380,12 @@ class Platform:
     retires: date | None = None
     extra: str = ""
     modules: tuple[str, ...] = ()
+
+    def sized(self, customers: int) -> "Platform":
+        """The same platform with the way of sending that fits this many customers."""
+        if self.volume is None or customers <= self.volume.above:
+            return self
+        return replace(self, limits=self.volume.limits, push=self.volume.push)
 
 
 def text(value: Any, separator: str = ";") -> str:
@@ -384,6 +406,15 @@ def text(value: Any, separator: str = ";") -> str:
 def no_lists(values: Mapping[str, Any], separator: str = ";") -> dict[str, Any]:
     """The same values with lists written as one text, for platforms without a list type."""
     return {name: text(value, separator) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def one_by_one(parts: Sequence[Part], send: Callable[[Part], Answer]) -> Iterable[Answer]:
+    """For platforms that take one customer per call: a refusal concerns this customer only."""
+    for part in parts:
+        try:
+            yield send(part)
+        except RejectedError as error:
+            yield rejected(part, "refused", str(error))
 
 
 def rest_of(parts: Sequence[Part], answers: Iterable[Answer]) -> list[Part]:

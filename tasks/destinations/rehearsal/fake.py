@@ -154,6 +154,8 @@ class Fake:
 def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
             """Say nothing."""
@@ -188,6 +190,7 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(raw)
+            self.wfile.flush()
 
         def _cut(self) -> None:
             self.close_connection = True

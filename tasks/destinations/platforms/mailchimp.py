@@ -1,0 +1,224 @@
+"""Mailchimp: merge fields of existing members in batches of 500, and one static segment (a tag) per list of ours.
+
+Failures stand inside a 200. Nobody is ever subscribed: only members are written, no ``status`` is sent, tags of others
+stay (``sync_tags`` is off). Whoever left or bounced there is not written.
+
+Unverified, so avoided or handled both ways: what a batch does with a new address (none is sent), how a merge field is
+cleared (an empty text), the words of "exists already" (looked up before and after).
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field, SecretStr, model_validator
+
+from tasks.destinations.platform import (
+    Account,
+    Address,
+    Answer,
+    Change,
+    Key,
+    Kind,
+    Known,
+    Limits,
+    Member,
+    OptOut,
+    Part,
+    Person,
+    Platform,
+    Receipt,
+    Session,
+    Target,
+    Thing,
+    Token,
+    delivered,
+    opted_out,
+    rejected,
+    text,
+    unknown,
+)
+
+PAGE = 1_000
+TAGS = {
+    "rs_segment": "RSSEGMENT",
+    "rs_clv": "RSCLV",
+    "rs_churn_probability": "RSCHURN",
+    "rs_recommended_action": "RSACTION",
+    "rs_recommended_products": "RSPRODUCTS",
+}
+REACHABLE = {"subscribed", "transactional", "pending"}
+
+
+class MailchimpAccount(Account):
+    """An API key (its ending names the data centre) and the audience."""
+
+    token: SecretStr
+    list_id: str = Field(pattern=r"^\w+$")
+    base: Address = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_data_centre(cls, values: dict[str, Any]) -> dict[str, Any]:
+        key = values.get("token")
+        secret = key.get_secret_value() if isinstance(key, SecretStr) else str(key or "")
+        centre = secret.rpartition("-")[2]
+        if values.get("base") or not (secret and centre.isalnum()):
+            return values
+        return {**values, "base": f"https://{centre}.api.mailchimp.com/3.0"}
+
+
+def headers(account: MailchimpAccount, _token: Token | None) -> Mapping[str, str]:
+    """The key as a bearer token."""
+    return {"Authorization": f"Bearer {account.token.get_secret_value()}"}
+
+
+def shape(member: Member, target: Target) -> Part:
+    """One member's merge fields; numbers stay numbers, an empty text clears."""
+    values = {n: v if isinstance(v, int | float) else text(v) for n, v in member.values.items()}
+    return Part(member, {"email_address": member.key, "merge_fields": values}, (member.change is Change.LEAVE,))
+
+
+def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
+    """Merge fields first, then tags; the errors of both are read row by row."""
+    members = session.keep("members", lambda: _members(session, target))
+    leaving = parts[0].member.change is Change.LEAVE
+    there = [part for part in parts if members.get(_digest(part.member.key), False)]
+    for part in parts:
+        if not members.get(_digest(part.member.key), False):
+            gone = _digest(part.member.key) not in members
+            yield delivered(part) if leaving else unknown(part) if gone else opted_out(part)
+    failed = _write(session, target, there) if there else {}
+    failed |= _tag(session, target, [part for part in there if part.member.key not in failed])
+    for part in there:
+        code, words = failed.get(part.member.key, ("", ""))
+        yield rejected(part, code, words) if code and not leaving else delivered(part, _hash(part.member.key))
+
+
+def _write(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
+    body = {"members": [part.body for part in parts], "update_existing": True, "sync_tags": False}
+    path = f"/lists/{target.account.list_id}"
+    asked = {"skip_merge_validation": "true", "skip_duplicate_check": "true"}
+    errors = session.call("POST", path, json=body, params=asked).json()["errors"]
+    return {one["email_address"].lower(): (one.get("error_code") or "ERROR_GENERIC", one["error"]) for one in errors}
+
+
+def _tag(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
+    failed: dict[str, tuple[str, str]] = {}
+    for name in sorted({name for part in parts for name in (*part.member.lists, *part.member.leaves)}):
+        path = f"/lists/{target.account.list_id}/segments/{target.native('list', _tag_name(name))}"
+        body = {
+            "members_to_add": [part.member.key for part in parts if name in part.member.lists],
+            "members_to_remove": [part.member.key for part in parts if name in part.member.leaves],
+        }
+        for error in session.call("POST", path, json=body).json()["errors"]:
+            failed |= {email.lower(): ("ERROR_TAG", error["error"]) for email in error["email_addresses"]}
+    return failed
+
+
+def _members(session: Session, target: Target) -> dict[bytes, bool]:
+    """Who is in the audience (as eight bytes each), and whether they may be reached; read once per push."""
+    found: dict[bytes, bool] = {}
+    for one in _pages(session, target, {"fields": "members.email_address,members.status,total_items"}):
+        found[_digest(one["email_address"])] = one["status"] in REACHABLE
+    return found
+
+
+def _pages(session: Session, target: Target, asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while True:
+        page = {**asked, "count": PAGE, "offset": offset}
+        body = session.call("GET", f"/lists/{target.account.list_id}/members", params=page).json()
+        yield from body["members"]
+        offset += PAGE
+        if offset >= body["total_items"]:
+            return
+
+
+def _hash(email: str) -> str:
+    """Mailchimp names members by the MD5 of their address."""
+    return hashlib.md5(email.lower().encode(), usedforsecurity=False).hexdigest()
+
+
+def _digest(email: str) -> bytes:
+    return bytes.fromhex(_hash(email)[:16])
+
+
+def _tag_name(name: str) -> str:
+    return f"rs:{name}"
+
+
+def wants(target: Target) -> tuple[Thing, ...]:
+    """A merge field per field and a static segment per list."""
+    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
+    return (*fields, *(Thing("list", _tag_name(name)) for name in target.lists))
+
+
+def known(session: Session, target: Target) -> Known:
+    """The audience's merge fields and static segments."""
+    path = f"/lists/{target.account.list_id}"
+    fields = session.call("GET", f"{path}/merge-fields", params={"count": PAGE}).json()["merge_fields"]
+    lists = session.call("GET", f"{path}/segments", params={"type": "static", "count": PAGE}).json()["segments"]
+    return {("field", one["tag"]): one["tag"] for one in fields} | {("list", o["name"]): str(o["id"]) for o in lists}
+
+
+def create(session: Session, target: Target, thing: Thing) -> str:
+    """A merge field that stays off the sign-up form, or an empty static segment."""
+    path = f"/lists/{target.account.list_id}"
+    if thing.kind == "list":
+        body = {"name": thing.name, "static_segment": []}
+        return str(session.call("POST", f"{path}/segments", json=body).json()["id"])
+    kind = "number" if thing.type in {Kind.NUMBER, Kind.INTEGER} else "text"
+    field = {"name": thing.name, "tag": thing.name, "type": kind, "required": False, "public": False}
+    session.call("POST", f"{path}/merge-fields", json=field)
+    return thing.name
+
+
+def check(session: Session, target: Target) -> str:
+    """How many people the audience holds."""
+    asked = {"count": 1, "fields": "total_items"}
+    body = session.call("GET", f"/lists/{target.account.list_id}/members", params=asked).json()
+    return f"{body['total_items']} members"
+
+
+def opt_outs(session: Session, target: Target, since: datetime | None, _people: Iterable[Person]) -> Iterable[OptOut]:
+    """Members who unsubscribed or were cleaned since then."""
+    changed = {"since_last_changed": since.astimezone(UTC).isoformat()} if since else {}
+    for status, reason in (("unsubscribed", "unsubscribe"), ("cleaned", "bounce")):
+        asked = {"status": status, "fields": "members.email_address,members.status,total_items", **changed}
+        for one in _pages(session, target, asked):
+            yield OptOut(Key.EMAIL, one["email_address"], reason)
+
+
+def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
+    """Delete permanently; Mailchimp never takes the address back by import."""
+    for person in people:
+        if not person.email:
+            yield Receipt(person.customer_id, done=False, note="the address is not known")
+            continue
+        path = f"/lists/{target.account.list_id}/members/{_hash(person.email)}/actions/delete-permanent"
+        session.call("POST", path, accept=[404])
+        yield Receipt(person.customer_id, done=True, reference="delete-permanent")
+
+
+PLATFORM = Platform(
+    slug="mailchimp",
+    title="Mailchimp",
+    docs="https://mailchimp.com/developer/marketing/api/lists/batch-subscribe-or-unsubscribe/",
+    api_version="3.0",
+    keys=(Key.EMAIL,),
+    account=MailchimpAccount,
+    limits=Limits(rows=500, bytes=4_000_000, per_second=8.0, parallel=4),
+    headers=headers,
+    shape=shape,
+    push=push,
+    check=check,
+    wants=wants,
+    known=known,
+    create=create,
+    rename=lambda name: TAGS.get(name, name.replace("_", "").upper()[:10]),
+    opt_outs=opt_outs,
+    erase=erase,
+    uses_lists=True,
+)

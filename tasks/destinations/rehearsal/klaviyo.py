@@ -1,0 +1,101 @@
+"""A stand-in for Klaviyo's profiles, import jobs and privacy jobs."""
+
+import re
+from typing import Any
+
+from tasks.destinations.rehearsal.fake import Fake, Reply, Request, demand, route
+
+ROWS, BYTES, ROW_BYTES = 10_000, 5_000_000, 100_000
+
+
+class Klaviyo(Fake):
+    """Refuses calls without the revision, other content types, and jobs that are too big; jobs take two looks."""
+
+    slug = "klaviyo"
+    secret = "pk_rehearsal"  # noqa: S105 - opens nothing
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.profiles: dict[str, dict[str, Any]] = {}
+        self.suppressed: dict[str, dict[str, str]] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    def people(self) -> dict[str, dict[str, Any]]:
+        return {key: {k: v for k, v in values.items() if v is not None} for key, values in self.profiles.items()}
+
+    def opt_out(self, email: str) -> None:
+        self.suppressed[email] = {"reason": "UNSUBSCRIBE", "timestamp": "2026-03-01T10:00:00+00:00"}
+
+    def authorise(self, request: Request) -> Reply | None:
+        if request.headers.get("authorization") != f"Klaviyo-API-Key {self.secret}":
+            return Reply(
+                401, {"errors": [{"status": 401, "code": "not_authenticated", "detail": "Missing or bad key"}]}
+            )
+        demand(request.headers.get("revision") == "2026-07-15", "the revision is missing")
+        demand(request.headers.get("accept") == "application/vnd.api+json", "accept is wrong")
+        if request.body:
+            demand(request.headers.get("content-type") == "application/vnd.api+json", "content type is wrong")
+        return None
+
+    @route("GET", "/api/accounts")
+    def accounts(self, _request: Request, _match: re.Match[str]) -> Reply:
+        return Reply(200, {"data": [{"type": "account", "id": "AbC123"}]})
+
+    @route("POST", "/api/profile-bulk-import-jobs")
+    def start(self, request: Request, _match: re.Match[str]) -> Reply:
+        data = request.json["data"]
+        demand(data["type"] == "profile-bulk-import-job", "wrong type")
+        demand(set(data) == {"type", "attributes"} and set(data["attributes"]) == {"profiles"}, "unknown keys")
+        profiles = data["attributes"]["profiles"]["data"]
+        demand(0 < len(profiles) <= ROWS and len(request.body) <= BYTES, "the job is too big")
+        errors = []
+        for profile in profiles:
+            demand(profile["type"] == "profile", "wrong type")
+            attributes = profile["attributes"]
+            demand(set(attributes) == {"email", "properties"}, "a profile has one key and properties")
+            if attributes["email"].endswith("@invalid"):
+                errors.append({"code": "invalid", "title": "Invalid input", "detail": "Invalid email address",
+                               "source": {"pointer": "/data/attributes/email"}, "original_payload": attributes})  # fmt: skip
+                continue
+            held = self.profiles.setdefault(attributes["email"].lower(), {})
+            held.update(attributes["properties"])
+        job = f"job-{len(self.jobs) + 1}"
+        self.jobs[job] = {"errors": errors, "total": len(profiles), "looks": 0}
+        return Reply(202, {"data": {"type": "profile-bulk-import-job", "id": job, "attributes": {"status": "queued"}}})
+
+    @route("GET", r"/api/profile-bulk-import-jobs/([\w-]+)")
+    def status(self, _request: Request, match: re.Match[str]) -> Reply:
+        job = self.jobs[match[1]]
+        job["looks"] += 1
+        attributes = {
+            "status": "complete" if job["looks"] > 1 else "processing",
+            "total_count": job["total"],
+            "completed_count": job["total"] - len(job["errors"]),
+            "failed_count": len(job["errors"]),
+        }
+        return Reply(200, {"data": {"type": "profile-bulk-import-job", "id": match[1], "attributes": attributes}})
+
+    @route("GET", r"/api/profile-bulk-import-jobs/([\w-]+)/import-errors")
+    def errors(self, _request: Request, match: re.Match[str]) -> Reply:
+        found = [{"type": "import-error", "attributes": one} for one in self.jobs[match[1]]["errors"]]
+        return Reply(200, {"data": found, "links": {"next": None}})
+
+    @route("GET", "/api/profiles")
+    def list_profiles(self, request: Request, _match: re.Match[str]) -> Reply:
+        demand(request.query["additional-fields[profile]"] == "subscriptions", "subscriptions must be asked for")
+        demand("suppression.timestamp" in request.query["filter"], "filter by suppression")
+        offset = int(request.query.get("page[cursor]", "0"))
+        emails = sorted(self.suppressed)
+        page = [
+            {"type": "profile", "id": email, "attributes": {"email": email, "subscriptions": {"email": {"marketing": {
+                "consent": "UNSUBSCRIBED", "suppression": [self.suppressed[email]]}}}}}
+            for email in emails[offset : offset + 100]
+        ]  # fmt: skip
+        return Reply(200, {"data": page, "links": {"next": None}})
+
+    @route("POST", "/api/data-privacy-deletion-jobs")
+    def erase(self, request: Request, _match: re.Match[str]) -> Reply:
+        profile = request.json["data"]["attributes"]["profile"]["data"]
+        demand(profile["type"] == "profile" and len(profile["attributes"]) == 1, "exactly one key")
+        self.profiles.pop(profile["attributes"]["email"].lower(), None)
+        return Reply(202)
