@@ -18,7 +18,7 @@ AS_OF = date(2026, 6, 1)
 
 def feature_rows(customers: Sequence[Mapping[str, Any]], as_of: date = AS_OF) -> pa.Table:
     """One row per customer; a field that is left out is missing, zero or false; dates are days after ``as_of``."""
-    contract = CONTRACTS["customer_features"]
+    schema = CONTRACTS["customer_features"].schema
     rows = []
     for number, customer in enumerate(customers):
         row: dict[str, Any] = {"customer_id": f"c{number:04}", "as_of": as_of}
@@ -26,11 +26,11 @@ def feature_rows(customers: Sequence[Mapping[str, Any]], as_of: date = AS_OF) ->
             value = customer.get(name, neutral(field))
             if field.kind is Kind.DATE and value is not None:
                 value = as_of + timedelta(days=value)
-            elif contract.schema.field(name).type == MONEY:
+            elif schema.field(name).type == MONEY:
                 value = Decimal(str(value))
             row[name] = list(value) if isinstance(value, tuple) else value
         rows.append({**row, **{key: customer[key] for key in ("customer_id",) if key in customer}})
-    return pa.Table.from_pylist(rows, schema=contract.schema)
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 @pytest.fixture
