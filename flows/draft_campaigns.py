@@ -5,7 +5,6 @@ from typing import Literal
 
 from prefect import flow, runtime
 
-from flows.stages import kept
 from tasks.campaigns.day import OPT_OUT_TABLES, READS
 from tasks.campaigns.summary import DaySummary
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
@@ -39,8 +38,8 @@ def draft_campaigns(
     known = Snapshots.of(opened.latest(table) for table in sorted({*READS, *OPT_OUT_TABLES}))
     known = read_opt_outs(settings, day, known)
     if mode == "apply":
-        summary = kept(settings)(apply_campaigns)(settings, day, known, approved_by)
+        summary = apply_campaigns(settings, day, known, approved_by)
     else:
-        summary = kept(settings)(plan_campaigns)(settings, day, known)
+        summary = plan_campaigns(settings, day, known)
     show_campaigns(summary)
     return summary

@@ -155,3 +155,7 @@ class Town:
         """Rows of campaign_members by name."""
         table = self.lake.read(self.lake.latest("campaign_members"), where={"as_of": as_of})
         return {row["customer_id"]: row for row in table.to_pylist()}
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """All rows of a table."""
+        return list(self.lake.read(self.lake.latest(name)).to_pylist())
