@@ -22,6 +22,18 @@ class Kind(StrEnum):
     TEXTS = "list of texts"
 
 
+SQL_TYPES = {
+    Kind.TEXT: "VARCHAR",
+    Kind.NUMBER: "DOUBLE",
+    Kind.WHOLE: "BIGINT",
+    Kind.MONEY: "DECIMAL(18,4)",
+    Kind.FLAG: "BOOLEAN",
+    Kind.INSTANT: "TIMESTAMPTZ",
+    Kind.DAY: "DATE",
+    Kind.TEXTS: "VARCHAR[]",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class MappedColumn:
     """One column of ours that a source maps to an SQL expression over its own columns."""

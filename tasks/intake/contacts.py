@@ -7,7 +7,7 @@ import phonenumbers
 import pyarrow as pa
 
 from tasks.config import Config, Dataset, Source
-from tasks.intake.columns import DATASETS
+from tasks.intake.columns import DATASETS, SQL_TYPES
 from tasks.intake.reading import quote
 
 _ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
@@ -57,22 +57,31 @@ def plain_id_sql(key: str) -> str:
 
 
 def name_people(db: duckdb.DuckDBPyConnection, source: Source, config: Config) -> None:
-    """Turn table ``incoming`` into ``facts``: contacts in one spelling, ``customer_key`` where the dataset has people.
+    """View ``facts`` over table ``incoming``: all columns, contacts in one spelling, ``customer_key`` where people occur.
 
     A row of a dataset about people that nothing names is refused with ``missing_customer``.
     """
-    if all(column.name != "customer_id" for column in DATASETS[source.dataset]):
-        db.execute("ALTER TABLE incoming RENAME TO facts")
-        return
-    joined, phone = "incoming", "NULL::VARCHAR"
+    filled = {name for (name,) in db.sql("SELECT column_name FROM (DESCRIBE incoming)").fetchall()}
+    columns = [
+        f'"{column.name}"' if column.name in filled else f'NULL::{SQL_TYPES[column.kind]} AS "{column.name}"'
+        for column in DATASETS[source.dataset]
+    ]
+    rows = f"SELECT row, {', '.join(columns)}, reasons, stake, raw FROM incoming"
+    if any(column.name == "customer_id" for column in DATASETS[source.dataset]):
+        rows = _named(db, source, config, rows)
+    db.execute(f"CREATE VIEW facts AS {rows}")
+
+
+def _named(db: duckdb.DuckDBPyConnection, source: Source, config: Config, rows: str) -> str:
+    email = f"{normal_email_sql('email')} AS email" if "email" in source.columns else "email AS email"
     if "phone" in source.columns:
         _spell_phones(db, config.country)
-        joined, phone = "incoming LEFT JOIN phones ON incoming.phone = phones.written", "phones.spelled"
+        rows = f"SELECT given.* REPLACE (spelled AS phone) FROM ({rows}) given LEFT JOIN phones ON phone = written"
     nameless = "customer_key IS NULL AND reasons = ''" if source.dataset in _ABOUT_PEOPLE else "false"
-    db.execute(
-        f"CREATE VIEW facts AS SELECT * REPLACE (CASE WHEN {nameless} THEN 'missing_customer' ELSE reasons END AS reasons) "
-        f"FROM (SELECT *, {customer_key_sql(source.id_space)} AS customer_key "
-        f"FROM (SELECT incoming.* REPLACE ({normal_email_sql('email')} AS email, {phone} AS phone) FROM {joined}))"
+    return (
+        f"SELECT * REPLACE (CASE WHEN {nameless} THEN 'missing_customer' ELSE reasons END AS reasons) FROM ("
+        f"SELECT *, {customer_key_sql(source.id_space)} AS customer_key FROM ("
+        f"SELECT * REPLACE ({email}) FROM ({rows})))"
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import duckdb
 
 from tasks.config import Config, Dataset, Source
+from tasks.intake.columns import DATASETS
 from tasks.intake.contacts import name_people
 from tasks.intake.files import SourceFile
 from tasks.intake.forgotten import leave_out_forgotten
@@ -16,6 +17,9 @@ from tasks.intake.order_rows import order_rows_sql
 from tasks.intake.other_rows import other_rows_sql
 from tasks.intake.reading import BATCH_ROWS, OpenFile, UnreadableFileError, open_file, reading_errors
 from tasks.lake import Lake
+
+
+_ALWAYS_FILLED = ("quantity", "discount", "amount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +83,22 @@ def _map_rows(incoming: Incoming, opened: OpenFile) -> None:
         else:
             checked = other_rows_sql(mapped, source, known_until)
         locked.register("theirs", opened.rows())
-        finished = locked.sql(_finished(checked, named_by_phone="phone" in source.columns))
+        finished = locked.sql(_finished(checked, source))
         with reading_errors(incoming.file):
             incoming.db.register("checked", finished.to_arrow_reader(BATCH_ROWS))
             incoming.db.execute("CREATE TABLE incoming AS SELECT * FROM checked")
     incoming.db.unregister("checked")
 
 
-def _finished(checked: str, *, named_by_phone: bool) -> str:
+def _finished(checked: str, source: Source) -> str:
+    """The columns that can hold a value, ``reasons``, ``stake``, and ``raw`` of rows that are or may be refused."""
+    filled = {*source.columns, *(_ALWAYS_FILLED if source.dataset is Dataset.ORDERS else ())}
+    names = ", ".join(f'"{column.name}"' for column in DATASETS[source.dataset] if column.name in filled)
     # a row that only a telephone number names may still be refused: numbers are read later
-    undecided = "OR (customer_id IS NULL AND loyalty_id IS NULL)" if named_by_phone else ""
+    undecided = "OR (customer_id IS NULL AND loyalty_id IS NULL)" if "phone" in source.columns else ""
     return (
-        f"SELECT * EXCLUDE (marks, raw), marks AS reasons, CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END "
-        f"AS raw FROM ({checked})"
+        f"SELECT row, {names}, marks AS reasons, stake, "
+        f"CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END AS raw FROM ({checked})"
     )
 
 

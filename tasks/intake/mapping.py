@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from tasks.config import Source
-from tasks.intake.columns import DATASETS, Kind, MappedColumn
+from tasks.intake.columns import DATASETS, SQL_TYPES, Kind, MappedColumn
 from tasks.intake.reading import BROKEN, ROW, quote
 
 _LOCK = (
@@ -204,7 +204,7 @@ def joined_marks(marks: list[str]) -> str:
 
 def _cast(column: MappedColumn, their_type: str | None, zone: str) -> str:
     if their_type is None:
-        return f"NULL::{_SQL_TYPES[column.kind]}"
+        return f"NULL::{SQL_TYPES[column.kind]}"
     value = f"_{column.name}"
     text = _stripped(value if their_type == "VARCHAR" else f"{value}::VARCHAR")
     match column.kind:
@@ -222,18 +222,6 @@ def _cast(column: MappedColumn, their_type: str | None, zone: str) -> str:
             return _texts(value, text, their_type)
 
 
-_SQL_TYPES = {
-    Kind.TEXT: "VARCHAR",
-    Kind.NUMBER: "DOUBLE",
-    Kind.WHOLE: "BIGINT",
-    Kind.MONEY: "DECIMAL(18,4)",
-    Kind.FLAG: "BOOLEAN",
-    Kind.INSTANT: "TIMESTAMPTZ",
-    Kind.DAY: "DATE",
-    Kind.TEXTS: "VARCHAR[]",
-}
-
-
 def _text(value: str, text: str, their_type: str) -> str:
     if their_type.endswith("INT"):
         return f"{value}::VARCHAR"
@@ -245,7 +233,7 @@ def _text(value: str, text: str, their_type: str) -> str:
 
 
 def _number(kind: Kind, value: str) -> str:
-    cast = f"TRY_CAST({value} AS {_SQL_TYPES[kind]})"
+    cast = f"TRY_CAST({value} AS {SQL_TYPES[kind]})"
     return f"CASE WHEN isfinite({cast}) THEN {cast} END" if kind is Kind.NUMBER else cast
 
 
@@ -257,7 +245,9 @@ def _instant(value: str, text: str, their_type: str, zone: str) -> str:
     """Times with an offset are instants; others are wall clock in ``zone`` (of an hour that occurs twice, the later)."""
     if their_type == "TIMESTAMP WITH TIME ZONE":
         return value
-    local = f"TRY(timezone({quote(zone)}, TRY_CAST({text if their_type == 'VARCHAR' else value} AS TIMESTAMP)))"
+    written = f"TRY_CAST({text if their_type == 'VARCHAR' else value} AS TIMESTAMP)"
+    # the calendar library is slow and has nothing to do for UTC
+    local = f"make_timestamptz(epoch_us({written}))" if zone == "UTC" else f"TRY(timezone({quote(zone)}, {written}))"
     if their_type != "VARCHAR":
         return local
     return f"CASE WHEN regexp_matches({text}, '{_OFFSET}') THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END"

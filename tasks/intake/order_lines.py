@@ -17,6 +17,8 @@ TABLE = "order_lines"
 _DETAILS = (
     "customer_key, ordered_at, store_id, product_id, quantity, unit_price, discount, amount, currency, gift, campaign_id"
 )
+_SLOT_MICROSECONDS = 900_000_000
+_SLOT = f"(epoch_us(ordered_at) // {_SLOT_MICROSECONDS})"
 _IDENTITY = "order_id, product_id, quantity, amount"
 
 
@@ -24,18 +26,16 @@ def land_order_lines(incoming: Incoming) -> None:
     """Write the good rows of ``facts`` to table order_lines and say in table ``fates`` what became of each row."""
     db = incoming.db
     db.execute(f"CREATE VIEW order_lines AS {incoming.lake.scan(incoming.lake.latest(TABLE))}")
+    _date_slots(incoming)
     db.execute(f"CREATE VIEW lines AS {_lines_sql(incoming)}")
-    _find_known(incoming)
-    db.execute(_MATCH_NUMBERED if "line" in incoming.source.columns else _MATCH_UNNUMBERED)
-    db.execute(
-        "CREATE TABLE fates AS SELECT row, CASE WHEN fate = 'duplicate' THEN 'duplicate' ELSE 'kept' END AS fate FROM matched"
-    )
-    _remove_corrected(incoming)
-    names = ", ".join(CONTRACTS[TABLE].names)
-    kept = db.sql(
-        f"SELECT {names} FROM (SELECT lines.* REPLACE (matched.line AS line) FROM lines JOIN matched USING (row) "
-        "WHERE matched.fate <> 'duplicate') ORDER BY bucket, ordered_at, order_id, line"
-    )
+    if _find_known(incoming):
+        db.execute(_MATCH_NUMBERED if "line" in incoming.source.columns else _MATCH_UNNUMBERED)
+        _remove_corrected(incoming)
+    else:
+        db.execute(_ALL_NEW_NUMBERED if "line" in incoming.source.columns else _ALL_NEW_UNNUMBERED)
+    db.execute("CREATE VIEW fates AS SELECT row, CASE WHEN fate = 'duplicate' THEN fate ELSE 'kept' END AS fate FROM matched")
+    names = ", ".join("matched.line" if name == "line" else f"lines.{name}" for name in CONTRACTS[TABLE].names)
+    kept = db.sql(f"SELECT {names} FROM lines JOIN matched USING (row) WHERE matched.fate <> 'duplicate'")
     incoming.lake.append(TABLE, kept, transaction=f"intake:{incoming.file.batch}")
 
 
@@ -47,19 +47,29 @@ def _lines_sql(incoming: Incoming) -> str:
         FROM (
             SELECT row, order_id, line, customer_key,
                 coalesce(identity.customer_id, {plain_id_sql("customer_key")}) AS customer_id,
-                ordered_at, (ordered_at AT TIME ZONE {quote(config.timezone)})::DATE AS order_date,
+                ordered_at, slots.order_date,
                 coalesce(channel, {quote(source.channel)}) AS channel, store_id, product_id, quantity,
                 coalesce(unit_price, CASE WHEN quantity <> 0
                     THEN TRY_CAST((abs(amount) + discount) / abs(quantity) AS DECIMAL(18,4)) END) AS unit_price,
                 discount, amount, {quote(config.currency)} AS currency, coalesce(gift, false) AS gift, campaign_id,
                 {quote(source.name)} AS source, {quote(incoming.file.batch)} AS batch,
                 email, phone, loyalty_id
-            FROM facts LEFT JOIN identity USING (customer_key) WHERE reasons = ''
+            FROM facts LEFT JOIN identity USING (customer_key) JOIN slots ON {_SLOT} = slots.slot
+            WHERE reasons = ''
         )"""
 
 
-def _find_known(incoming: Incoming) -> None:
-    """Table ``known_lines``: lines of the same orders from other batches, read from the buckets that hold such orders only."""
+def _date_slots(incoming: Incoming) -> None:
+    """Table ``slots``: the local day of each quarter of an hour that occurs; every zone's days begin on such a quarter."""
+    zone = quote(incoming.config.timezone)
+    incoming.db.execute(
+        f"CREATE TABLE slots AS SELECT slot, (make_timestamptz(slot * {_SLOT_MICROSECONDS}) AT TIME ZONE {zone})::DATE "
+        f"AS order_date FROM (SELECT DISTINCT {_SLOT} AS slot FROM facts WHERE reasons = '')"
+    )
+
+
+def _find_known(incoming: Incoming) -> bool:
+    """Whether any order is known already; table ``known_lines``: lines of the same orders from other batches, read from the buckets that hold such orders only."""
     db = incoming.db
     others = f"batch <> {quote(incoming.file.batch)} AND order_id IN (SELECT order_id FROM lines)"
     found = db.sql(f"SELECT DISTINCT bucket FROM order_lines WHERE {others} ORDER BY bucket").fetchall()
@@ -68,6 +78,7 @@ def _find_known(incoming: Incoming) -> None:
         f"CREATE TABLE known_lines AS SELECT order_id, line, bucket, hash({_IDENTITY}) AS identity_hash, "
         f"hash({_DETAILS}) AS details_hash FROM order_lines WHERE bucket IN ({concerned}) AND {others}"
     )
+    return bool(found)
 
 
 def _remove_corrected(incoming: Incoming) -> None:
@@ -85,6 +96,17 @@ def _remove_corrected(incoming: Incoming) -> None:
         )
         incoming.lake.replace(TABLE, rest, where={"bucket": buckets})
 
+
+_ALL_NEW_NUMBERED = """
+    CREATE TABLE matched AS
+    SELECT row, order_id, line, CASE WHEN row = max(row) OVER (PARTITION BY order_id, line) THEN 'new' ELSE 'duplicate' END AS fate
+    FROM lines
+"""
+
+_ALL_NEW_UNNUMBERED = """
+    CREATE TABLE matched AS
+    SELECT row, row_number() OVER (PARTITION BY order_id ORDER BY row) AS line, 'new' AS fate FROM lines
+"""
 
 _MATCH_NUMBERED = """
     CREATE TABLE matched AS

@@ -27,7 +27,8 @@ def order_rows_sql(mapped: str, config: Config, source: Source, known_until: str
     negative; a cancelled line keeps its place with zero quantity and zero amount.
     """
     return (
-        f"SELECT * REPLACE ({_marks(source, known_until)} AS marks), {_stake()} AS stake "
+        f"SELECT * EXCLUDE (units, net, void, back, rate, their_amount) "
+        f"REPLACE ({_marks(source, known_until)} AS marks), {_stake()} AS stake "
         f"FROM ({_converted_sql(_signed_sql(mapped, source), config, source)})"
     )
 
