@@ -139,7 +139,7 @@ def _run_daily_job(config: str, as_of: date | None, push: str, lake: str | None,
     with progress():
         from flows.segment_customers import segment_customers
 
-        summary = segment_customers(config=config, as_of=as_of, push=push, lake=lake)  # type: ignore[arg-type]
+        summary = segment_customers(config, as_of, "apply" if push == "apply" else "plan", lake)
     if as_json:
         show_json(summary.model_dump(mode="json"))
     else:

@@ -57,7 +57,7 @@ def restart_run(flow_run_id: str, max_restarts: int = 2, delay_seconds: int = 30
         if decision is Decision.RESTART:
             put_back(client, run, delay_seconds)
         elif decision is Decision.GIVE_UP:
-            raise_alert(Alert("gave-up", flow_name(client, run), {"attempts": run.run_count}), str(run.id))
+            raise_alert(Alert("gave-up", job_name(client, run), {"attempts": run.run_count}), str(run.id))
             client.update_flow_run(run.id, tags=[*run.tags, given_up_tag(run)])
     return decision.value
 
@@ -68,6 +68,6 @@ def put_back(client: SyncPrefectClient, run: FlowRun, delay_seconds: int) -> Non
     client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", scheduled_time=start))
 
 
-def flow_name(client: SyncPrefectClient, run: FlowRun) -> str:
-    """Name of the flow a run belongs to."""
-    return client.read_flow(run.flow_id).name
+def job_name(client: SyncPrefectClient, run: FlowRun) -> str:
+    """Name under which people know what was running: its deployment, or its flow where there is none."""
+    return (client.read_deployment(run.deployment_id) if run.deployment_id else client.read_flow(run.flow_id)).name

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.destinations.apply import PushSummary
+from tasks.destinations.plan import Plan
 from tasks.lake import Lake, Snapshots
 
 READS = ("intake_log", "customer_segments", "customer_features", "segment_profiles", "segment_moves", "check_results")
@@ -131,3 +133,22 @@ def summarise(lake: Lake, known: Snapshots, as_of: date, currency: str) -> RunSu
             audiences=tuple(Segment.model_validate(row) for row in rows(_PROFILES, kind="audience")),
             checks=tuple(Check.model_validate(row) for row in rows(_CHECKS)),
         )
+
+
+def pushes_of(plan: Plan, pushed: PushSummary | None) -> tuple[Pushed, ...]:
+    """What each destination was told, or would be."""
+    done = {one.destination: one for one in pushed.destinations} if pushed else {}
+    return tuple(
+        Pushed(
+            destination=one.destination,
+            enters=one.enters,
+            updates=one.updates + one.moves,
+            leaves=one.leaves,
+            unchanged=one.unchanged,
+            skipped=sum(one.skipped.values()),
+            delivered=done[one.destination].delivered if one.destination in done else None,
+            rejected=done[one.destination].rejected if one.destination in done else None,
+            later=done[one.destination].later if one.destination in done else None,
+        )
+        for one in plan.destinations
+    )

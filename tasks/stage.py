@@ -6,6 +6,7 @@ A result is fit for reuse when code release, lake, day, settings and input versi
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from importlib.metadata import version
 from typing import Any
 
@@ -17,19 +18,28 @@ from tasks.lake.snapshot import Snapshots
 CacheKey = Callable[[Any, Mapping[str, Any]], str]
 
 
-def reuse_key(stage: str, *, reads: tuple[str, ...], settings: tuple[str, ...]) -> CacheKey:
-    """A Prefect ``cache_key_fn`` for a stage called with ``config``, ``as_of`` and ``known``."""
+def reuse_key(
+    stage: str, *, reads: tuple[str, ...], settings: tuple[str, ...], remembers: tuple[str, ...] = ()
+) -> CacheKey:
+    """A Prefect ``cache_key_fn`` for a stage called with ``config``, ``as_of``, ``known`` and maybe more.
+
+    ``remembers`` names daily tables in which the stage looks up its own last day.
+    """
 
     def key(_context: Any, arguments: Mapping[str, Any]) -> str:
         config: Config = arguments["config"]
         known: Snapshots = arguments["known"]
+        as_of: date = arguments["as_of"]
+        lake = open_lake(config)
         parts = [
             stage,
             version("retail-segmentation"),
-            identity(open_lake(config)),
-            str(arguments["as_of"]),
+            identity(lake),
+            str(as_of),
             config.digest(*settings),
             [str(snapshot) for snapshot in known.only(reads)],
+            [str(max((day for day in lake.days(table) if day < as_of), default=None)) for table in remembers],
+            [repr(value) for name, value in sorted(arguments.items()) if name not in {"config", "as_of", "known"}],
         ]
         return f"{stage}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
@@ -41,11 +51,13 @@ def will_pass(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
-def stage(name: str, *, reads: tuple[str, ...], settings: tuple[str, ...]) -> dict[str, Any]:
+def stage(
+    name: str, *, reads: tuple[str, ...], settings: tuple[str, ...], remembers: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Options of the Prefect task of a stage."""
     return {
         "name": name,
-        "cache_key_fn": reuse_key(name.replace(" ", "-"), reads=reads, settings=settings),
+        "cache_key_fn": reuse_key(name.replace(" ", "-"), reads=reads, settings=settings, remembers=remembers),
         "persist_result": True,
         "result_serializer": "json",
         **RETRIES,

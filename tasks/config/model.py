@@ -95,6 +95,12 @@ class Config(BaseSettings):
             source.model_copy(update={"files": _anchor(folder, source.files)}) if source.files else source
             for source in self.sources
         )
+        places["destinations"] = tuple(
+            one.model_copy(update={"settings": {**one.settings, "folder": _anchor(folder, one.settings["folder"])}})
+            if "folder" in one.settings
+            else one
+            for one in self.destinations
+        )
         return self.model_copy(update=places)
 
     def digest(self, *parts: str) -> str:

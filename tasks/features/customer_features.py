@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tasks.config import Config
 from tasks.features.measures import measure
+from tasks.features.past import create_past
 from tasks.features.predictions import Predictions, predict
 from tasks.features.rfm import cuts_sql
 from tasks.lake import Lake, Snapshot, Snapshots
@@ -21,20 +22,23 @@ READS = (
     "sessions",
     "engagement",
     "consent",
+    "past_behaviour",
 )
 
 
 def write_features(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], Predictions]:
-    """Measure and predict every customer; write the day of customer_features, score_cuts and model_parameters."""
+    """Measure and predict every customer; write the day of the tables that this stage owns."""
     where = {"as_of": as_of}
     with lake.database(known.only(READS)) as db:
         measure(db, as_of, config.timezone, config.features)
         predictions = predict(db, as_of, config.features)
         db.register("predictions", predictions.rows)
+        create_past(db, as_of, predictions.horizon_days, config.timezone, config.features)
         written = [
             lake.replace("customer_features", _features(db, predictions), where=where),
             lake.replace("score_cuts", db.sql(cuts_sql("measures")), where=where),
             lake.replace("model_parameters", _parameters(predictions, as_of), where=where),
+            lake.replace("past_behaviour", db.sql("SELECT * FROM past_rows ORDER BY cutoff, customer_id"), where=where),
         ]
     return written, predictions
 

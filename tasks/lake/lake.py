@@ -102,6 +102,11 @@ class Lake(BaseModel):
                 f"ORDER BY {', '.join(contract.key)}"
             ).to_arrow_table()
 
+    def days(self, table: str) -> list[date]:
+        """The days (``as_of`` partitions) that a table holds, oldest first; from the log, without reading rows."""
+        found = self._open(_contract(table))
+        return [] if found is None else sorted({date.fromisoformat(part["as_of"]) for part in found.partitions()})
+
     def fingerprint(self, snapshot: Snapshot, where: Where | None = None) -> str:
         """Digest of the content, whatever the order of rows and files."""
         condition = f"WHERE {_conditions(where)}" if where else ""

@@ -23,7 +23,7 @@ def drop_days(lake: Lake, as_of: date, keep_days: int) -> list[str]:
     oldest = as_of - timedelta(days=keep_days)
     dropped = []
     for contract in CONTRACTS.values():
-        found = _open(lake, contract.table) if contract.partition_by == ("as_of",) else None
+        found = _open(lake, contract.table) if contract.partition_by[:1] == ("as_of",) else None
         if found is not None and found.delete(f"as_of < '{oldest}'")["num_deleted_rows"]:
             dropped.append(contract.table)
     return dropped

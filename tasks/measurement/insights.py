@@ -83,10 +83,10 @@ def sizes_and_value(read: Reader, currency: str) -> Chapter | None:
 def value_at_risk(read: Reader, currency: str) -> Chapter | None:
     """Lifetime value times churn probability per segment."""
     rows = read(
-        "SELECT p.label, sum(lifetime_value * churn_probability) AS at_risk, avg(churn_probability), count(*) "
+        "SELECT p.label, sum(f.lifetime_value * f.churn_probability) AS at_risk, avg(f.churn_probability), count(*) "
         "FROM customer_features f JOIN customer_segments s USING (customer_id, as_of) "
         "JOIN segment_profiles p ON p.segment = s.segment AND p.kind = 'segment' AND p.as_of = s.as_of "
-        "WHERE f.as_of = $as_of AND lifetime_value IS NOT NULL AND churn_probability IS NOT NULL "
+        "WHERE f.as_of = $as_of AND f.lifetime_value IS NOT NULL AND f.churn_probability IS NOT NULL "
         "GROUP BY p.label HAVING at_risk > 0 ORDER BY at_risk DESC, p.label"
     )
     if not rows:

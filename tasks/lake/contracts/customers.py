@@ -182,6 +182,28 @@ CUSTOMER_FEATURES = Contract(
     ("as_of",),
 )
 
+PAST_BEHAVIOUR = Contract(
+    "past_behaviour",
+    "Behaviour as it was known on earlier days, with the spend that followed: what clusters are judged by.",
+    ("as_of", "cutoff", "customer_id"),
+    (
+        AS_OF,
+        required("cutoff", DAY, "Only what happened on earlier days is counted"),
+        CUSTOMER_ID,
+        required("recency_days", WHOLE, "Days since the last order", "days"),
+        required("orders", WHOLE, "Orders that were not pure returns", "orders"),
+        required("monetary", MONEY, "Net spend over all time", "currency"),
+        required("days_since_first_order", WHOLE, "Days since the first order", "days"),
+        Column("gap_ratio", REAL, "Days since the last order divided by the mean gap", "ratio"),
+        Column("average_order_value", REAL, "Net spend per order", "currency"),
+        *_window(30),
+        *_window(90),
+        *_window(365),
+        Column("next_spend", REAL, "Net spend from the cut-off to the morning of the run, a horizon later"),
+    ),
+    ("as_of",),
+)
+
 CATEGORY_TOTALS = Contract(
     "category_totals",
     "What each customer spent per category, kept up to date as lines arrive.",
@@ -296,6 +318,7 @@ TABLES = (
     CUSTOMER_RECORDS,
     CONSENT,
     CUSTOMER_FEATURES,
+    PAST_BEHAVIOUR,
     CATEGORY_TOTALS,
     SCORE_CUTS,
     CUSTOMER_SEGMENTS,

@@ -60,7 +60,7 @@ CHECK_RESULTS = Contract(
         Column("limit", REAL, "What was allowed"),
         required("message", TEXT, "What, where, what to do"),
     ),
-    ("as_of",),
+    ("as_of", "stage"),
 )
 
 KPIS = Contract(

@@ -1,0 +1,57 @@
+"""The daily job: collect and cleanse, measure, segment, recommend, report, plan and push."""
+
+from datetime import date
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.stages import kept
+from flows.summary import RunSummary, pushes_of, summarise
+from tasks.config import load_config
+from tasks.destinations.task import apply_push, person_key, plan_push
+from tasks.features.task import measure_customers
+from tasks.intake.task import take_in
+from tasks.lake.opened import open_lake
+from tasks.measurement.task import report_results
+from tasks.segments.segmentation import read_rules
+from tasks.segments.task import assign_segments
+
+
+@flow(name="segment-customers", flow_run_name="segment-customers-{as_of}")
+def segment_customers(
+    config: str = "segmentation.yaml",
+    as_of: date | None = None,
+    push: Literal["plan", "apply"] = "plan",
+    lake: str | None = None,
+    release: tuple[str, ...] = (),
+) -> RunSummary:
+    """Turn raw orders into segments, report them, and plan or push what changed.
+
+    Args:
+        config: Address of segmentation.yaml on any file system.
+        as_of: Morning of the run; only what happened on earlier days counts. The scheduled day when left out.
+        push: "plan" says what would be sent; "apply" sends exactly that.
+        lake: Overrides the lake of the configuration.
+        release: Brakes that a person releases for this run, as "destination" or "destination:check".
+    """
+    settings = load_config(config, {"lake": lake} if lake else None)
+    day = as_of or scheduled_day(settings.timezone)
+    tables = open_lake(settings)
+    keep = kept(settings)
+
+    known = take_in(settings, day, person_key(tables))
+    known = keep(measure_customers)(settings, day, known)
+    known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
+    report = report_results(settings, day, known)
+    plan = plan_push(settings, day, known)
+    pushed = apply_push(settings, plan, release) if push == "apply" else None
+
+    summary = summarise(tables, known.having(tables.latest("check_results")), day, settings.currency)
+    return summary.model_copy(update={"pushes": pushes_of(plan, pushed), "mode": push, "report": report})
+
+
+def scheduled_day(timezone: str) -> date:
+    """The day for which the run was scheduled, in the retailer's time zone."""
+    return flow_run.scheduled_start_time.astimezone(ZoneInfo(timezone)).date()
