@@ -1,0 +1,257 @@
+"""Which model recommends best on this retailer's own past: chosen on earlier windows, graded on a later one.
+
+Buying again and finding something new are two tasks and graded apart: a customer's own list is hard to beat at the
+first and worth nothing at the second.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import get_args
+
+import duckdb
+import numpy as np
+
+from tasks.recommendations.candidates import Candidates, places
+from tasks.recommendations.knowledge import Knowledge, by_popularity, learn
+from tasks.recommendations.models import (
+    BOOSTER,
+    COLUMNS,
+    NAIVE,
+    Booster,
+    Champions,
+    Task,
+    candidates_of,
+    fit_booster,
+    scores,
+    was_bought,
+)
+from tasks.recommendations.purchases import (
+    Codes,
+    Flags,
+    Floats,
+    Level,
+    Purchases,
+    Visits,
+    collect,
+    day_number,
+    purchases,
+    visits,
+)
+from tasks.recommendations.settings import RecommendationSettings
+
+LENGTH = 10
+RESAMPLES = 500
+SEED = 7
+INTERVAL = (5.0, 95.0)
+DISCOUNT = 1 / np.log2(np.arange(2, LENGTH + 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A mean over customers with its 90 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Days from ``first`` on and before ``end``."""
+
+    first: date
+    end: date
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """How the champion and its rivals did on the tested window.
+
+    ``models`` gives per model (the champion and the naive rival among them) the metrics ndcg_at_10, recall_at_10 and
+    hit_rate_at_10. ``champion`` was chosen on ``chosen_on``; ``in_use`` is the naive rival where the champion fell
+    below it on ``tested_on``; ``note`` says why.
+    """
+
+    target: str
+    level: str
+    champion: str
+    naive: str
+    in_use: str
+    models: dict[str, dict[str, Metric]]
+    customers: int
+    chosen_on: Window
+    tested_on: Window
+    note: str
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics of the champion."""
+        return self.models[self.champion]
+
+    @property
+    def rivals(self) -> dict[str, dict[str, Metric]]:
+        """Metrics of all others."""
+        return {name: metrics for name, metrics in self.models.items() if name != self.champion}
+
+
+def grade(
+    db: duckdb.DuckDBPyConnection, cutoff: date, horizon_days: int, level: Level, settings: RecommendationSettings
+) -> dict[str, Grade]:
+    """Grades of ``recommendations.repeat`` and ``recommendations.new`` for ``horizon_days`` from ``cutoff`` on.
+
+    Reads the views order_lines, products and customer_segments. Items are products or categories (``level``). Models
+    are chosen on the window that ended at the cut-off; nothing of the tested window is known to the choice.
+    """
+    collect(db, cutoff + timedelta(days=horizon_days), settings)
+    bought, visited = purchases(db, level, "teaches"), visits(db, "teaches")
+    starts = [day_number(cutoff) - back * horizon_days for back in range(settings.lessons + 2)]
+    rounds = [_Round.at(db, level, start, horizon_days, bought, visited, settings) for start in starts]
+    return {
+        f"recommendations.{task}": _grade(task, level, cutoff, horizon_days, rounds, settings)
+        for task in get_args(Task)
+    }
+
+
+def champions(grades: dict[str, Grade]) -> Champions:
+    """The models that the next runs use."""
+    return Champions(grades["recommendations.repeat"].in_use, grades["recommendations.new"].in_use)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Round:
+    """Candidates at the start of one window, and what happened in it."""
+
+    know: Knowledge
+    known: Flags
+    candidates: dict[Task, Candidates]
+    truth: dict[Task, Purchases]
+
+    @staticmethod
+    def at(
+        db: duckdb.DuckDBPyConnection,
+        level: Level,
+        start: int,
+        horizon_days: int,
+        bought: Purchases,
+        visited: Visits,
+        settings: RecommendationSettings,
+    ) -> "_Round":
+        know = learn(db, level, start, bought, settings, bm25=True)
+        known = np.zeros(know.world.customers, np.bool_)
+        known[visited.customer[visited.day < start]] = True
+        window = bought.between(start, start + horizon_days)
+        window = window.only(known[window.customer])
+        before = bought.before(start)
+        size = know.world.items
+        fresh = ~np.isin(window.customer * size + window.item, before.customer * size + before.item)
+        found: dict[Task, Candidates] = {
+            task: candidates_of(task, know, bought, visited, settings.half_life_days) for task in get_args(Task)
+        }
+        return _Round(know, known, found, {"repeat": window, "new": window.only(fresh)})
+
+
+def _grade(
+    task: Task, level: Level, cutoff: date, horizon_days: int, rounds: list[_Round], settings: RecommendationSettings
+) -> Grade:
+    tested, chosen = rounds[0], rounds[1]
+    lessons = settings.lessons
+    earlier = _measured(task, chosen, rounds[2 : 2 + lessons])
+    champion, note = _choose(earlier, NAIVE[task])
+    results = _measured(task, tested, rounds[1 : 1 + lessons])
+    in_use = champion
+    if results and _mean(results[champion]) < _mean(results[NAIVE[task]]):
+        in_use = NAIVE[task]
+        note = f"{champion} fell below {in_use} in the tested window, so {in_use} is used."
+    customers = len(next(iter(results.values()))["ndcg_at_10"]) if results else 0
+    models = {name: {metric: _interval(values) for metric, values in each.items()} for name, each in results.items()}
+    return Grade(
+        f"recommendations.{task}",
+        level,
+        champion,
+        NAIVE[task],
+        in_use,
+        models,
+        customers,
+        Window(cutoff - timedelta(days=horizon_days), cutoff),
+        Window(cutoff, cutoff + timedelta(days=horizon_days)),
+        note,
+    )
+
+
+def _measured(task: Task, test: _Round, lessons: list[_Round]) -> dict[str, dict[str, Floats]]:
+    """Per model and metric one value per customer who bought something that counts."""
+    size = test.know.world.items
+    taught = [
+        (each.candidates[task], was_bought(each.candidates[task], each.truth["repeat"], size)) for each in lessons
+    ]
+    boosters: dict[str, Booster] = {task: fit_booster(taught)}
+    names = [*COLUMNS[task], *([BOOSTER] if boosters[task].model is not None else [])]
+    return {
+        name: _lists_against_truth(task, test, scores(task, name, test.candidates[task], boosters)) for name in names
+    }
+
+
+def _lists_against_truth(task: Task, test: _Round, score: Floats) -> dict[str, Floats]:
+    found, size = test.candidates[task], test.know.world.items
+    place = places(found.customer, score, test.know.popular[found.item])
+    listed = place < LENGTH
+    customer, item, place = found.customer[listed], found.item[listed], place[listed]
+    if task == "repeat":
+        customer, item, place = _filled_up(customer, item, place, test)
+    truth = np.unique(test.truth[task].customer * size + test.truth[task].item)
+    wanted = np.bincount(truth // size, minlength=test.know.world.customers)
+    hit = np.isin(customer * size + item, truth)
+    gain = np.bincount(customer, hit * DISCOUNT[place], test.know.world.customers)
+    hits = np.bincount(customer, hit, test.know.world.customers)
+    graded = wanted > 0
+    ideal = np.cumsum(DISCOUNT)[np.minimum(wanted[graded], LENGTH) - 1]
+    return {
+        "ndcg_at_10": gain[graded] / ideal,
+        "recall_at_10": hits[graded] / wanted[graded],
+        "hit_rate_at_10": (hits[graded] > 0).astype(np.float64),
+    }
+
+
+def _filled_up(customer: Codes, item: Codes, place: Codes, test: _Round) -> tuple[Codes, Codes, Codes]:
+    """Lists shorter than :data:`LENGTH` end with what is popular."""
+    size = test.know.world.items
+    listed = np.bincount(customer, minlength=test.know.world.customers)
+    short = np.flatnonzero(test.known & (listed < LENGTH))
+    popular = by_popularity(test.know)[: 2 * LENGTH]
+    more = np.repeat(short, len(popular))
+    extra = np.tile(popular, len(short))
+    fresh = ~np.isin(more * size + extra, customer * size + item)
+    more, extra = more[fresh], extra[fresh]
+    at = places(more, np.zeros(len(more)), np.zeros(len(more))) + listed[more]
+    kept = at < LENGTH
+    return (
+        np.concatenate([customer, more[kept]]),
+        np.concatenate([item, extra[kept]]),
+        np.concatenate([place, at[kept]]),
+    )
+
+
+def _choose(results: dict[str, dict[str, Floats]], naive: str) -> tuple[str, str]:
+    """The best model of an earlier window, if it is surely better than the naive one."""
+    best = max(results, key=lambda name: (_mean(results[name]), name == naive))
+    gain = results[best]["ndcg_at_10"] - results[naive]["ndcg_at_10"]
+    if best == naive or not len(gain):
+        return naive, f"No model beat {naive} in the window before."
+    interval = _interval(gain)
+    if interval.low <= 0:
+        return naive, f"{best} was not surely better than {naive} in the window before."
+    return best, f"{best} beat {naive} by {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f}) before."
+
+
+def _mean(result: dict[str, Floats]) -> float:
+    values = result["ndcg_at_10"]
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _interval(values: Floats) -> Metric:
+    if not len(values):
+        return Metric(0.0, 0.0, 0.0)
+    ordered = np.sort(values)  # the interval does not depend on how customers are numbered
+    draws = np.random.default_rng(SEED).integers(0, len(ordered), (RESAMPLES, len(ordered)), np.int32)
+    low, high = np.percentile(ordered[draws].mean(axis=1), INTERVAL)
+    return Metric(float(values.mean()), float(low), float(high))
