@@ -54,7 +54,8 @@ def render_report(db: duckdb.DuckDBPyConnection, as_of: date, title: str, curren
         as_of=as_of.isoformat(),
         currency=currency,
         figures=[(name, show.format(values[kpi])) for kpi, (name, show) in _NAMES.items() if kpi in values],
-        checks=checks,
+        stopped=[check for check in checks if check[0] == "stopped"],
+        told=[check for check in checks if check[0] == "told"],
         chapters=chapters(db, as_of, currency),
         sources=sources,
     )
