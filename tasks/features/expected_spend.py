@@ -1,9 +1,9 @@
 """Expected spend over the horizon: a blend of trees and a linear model fitted on past cut-offs of the same data.
 
 All members predict the square root of spend, where heavy buyers do not drown the rest, and their mean is taken there.
-Squared again it is the spend as likely exceeded as missed: the median, best by absolute error. The expected spend is the
-mean: that median raised to what past customers spent in total, averaged with a booster of the mean itself (Poisson loss),
-which knows best how much the heaviest buyers spend. Totals, rankings and targets read the mean.
+Squared again it is the spend as likely exceeded as missed: the median, best by absolute error. The expected spend is
+the mean: that median raised to what past customers spent in total, averaged with a booster of the mean itself (Poisson
+loss), which knows best how much the heaviest buyers spend. Totals, rankings and targets read the mean.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tasks.features.observation import Floats, Observation
 from tasks.features.training_rows import TrainingRows, one_thread, scaled
 
-Family: TypeAlias = Literal["blend", "linear", "decayed"]
+Family: TypeAlias = Literal["blend", "linear", "decayed", "nothing"]
 
 BLEND_CUSTOMERS = 500  # below, trees find patterns in noise
 LINEAR_CUSTOMERS = 100
 DECAYED = "spend_decayed_8"
-MEAN_WEIGHT = 1 / 3  # of the Poisson booster; chosen on six windows of Complete Journey that end before October 2017
+MEAN_WEIGHT = 1 / 3  # of the Poisson booster; chosen on six windows of Complete Journey before October 2017
 SEED = 20_171_001
 LINEAR_COLUMNS = (
     *(f"{kind}_decayed_{half}" for kind in ("spend", "visits", "roots") for half in (1, 2, 4, 8, 16)),
@@ -45,10 +45,10 @@ class SpendForecast:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ExpectedSpend:
-    """A fitted model of spend over ``horizon_days``; ``note`` says why it is no richer, "" for the full blend.
+    """A fitted model of spend over ``horizon_days``; ``note`` says why it is simple.
 
-    ``members`` predict the root of spend. ``mean_over_median`` is what customers outside the fit spent in total, divided
-    by the sum of their medians; ``mean_member`` predicts the mean itself, None where customers are few.
+    ``members`` predict the root of spend. ``mean_over_median`` is what customers outside the fit spent in total,
+    divided by the sum of their medians; ``mean_member`` predicts the mean itself, None where customers are few.
     """
 
     family: Family
@@ -62,8 +62,8 @@ class ExpectedSpend:
 
     def predict(self, observation: Observation) -> SpendForecast:
         """Return expected and median spend of each customer; customers may be new to the model."""
-        if len(observation) == 0:
-            return SpendForecast(np.zeros(0), np.zeros(0))
+        if self.family == "nothing" or len(observation) == 0:
+            return SpendForecast(np.zeros(len(observation)), np.zeros(len(observation)))
         matrix = scaled(observation, self.names, self.unit_value)
         with one_thread():
             median = _median(self.members, matrix, self.names, self.horizon_days)
@@ -79,10 +79,11 @@ def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Fam
     Without ``rows`` (no whole window has passed yet) the decayed rate of past spend serves, and the note says so.
     """
     chosen, note = _family(rows)
-    chosen, note = (chosen, note) if family is None or rows is None else (family, "")
-    if rows is None or chosen == "decayed":
+    if family is not None and chosen in ("blend", "linear"):
+        chosen, note = family, ""
+    if rows is None or chosen in ("decayed", "nothing"):
         return ExpectedSpend(
-            family="decayed",
+            family=chosen,
             horizon_days=horizon_days,
             names=(DECAYED,),
             unit_value=1.0,
@@ -107,6 +108,8 @@ def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Fam
 def _family(rows: TrainingRows | None) -> tuple[Family, str]:
     if rows is None:
         return "decayed", "No whole window has passed yet: the decayed rate of past spend is carried forward."
+    if not rows.spend.any():
+        return "nothing", "Nobody who had bought came back in any past window: nothing is expected."
     if rows.customers < LINEAR_CUSTOMERS:
         return (
             "decayed",

@@ -119,6 +119,7 @@ METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
 """Per target: name of the metric, the prediction that it reads, and the function; the first decides the champion."""
 
 SMALLER_IS_BETTER = frozenset({"mae", "brier", "mae_days"})
+DESCRIPTIVE = frozenset({"total_ratio"})
 
 
 def grade(
@@ -131,10 +132,10 @@ def grade(
     """
     champion = choose(target, actual, candidates)
     naive = next((name for name, candidate in candidates.items() if candidate.naive), None)
-    samples = _resampled(len(actual))
+    measured = {name: _measured(target, actual, candidate) for name, candidate in candidates.items()}
     grades = []
     for name, candidate in candidates.items():
-        for metric, value, low, high in _measured(target, actual, candidate, candidates.get(naive or ""), samples):
+        for metric, value, low, high in _intervals(measured[name], measured.get(naive or ""), is_naive=name == naive):
             grades.append(
                 Grade(
                     target=target,
@@ -162,18 +163,21 @@ def plain_grade(
 
 
 def choose(target: str, actual: Floats, candidates: Mapping[str, Candidate]) -> str | None:
-    """Return the usable candidate that is best by the target's first metric; ties go to the one named first."""
-    metric, needs, measure = METRICS[target][0]
-    sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
-    scores = {
-        name: sign * measure(actual, candidate.predictions[needs])
-        for name, candidate in candidates.items()
-        if candidate.usable and needs in candidate.predictions
-    }
-    known = {name: score for name, score in scores.items() if np.isfinite(score)}
-    if not known:
-        return next((name for name in scores if candidates[name].naive), None)
-    return max(known, key=lambda name: known[name])
+    """Return the usable candidate that is best by the target's first metric; ties go to the one named first.
+
+    Where that metric says nothing (everybody did the same), the next one that does decides.
+    """
+    for metric, needs, measure in METRICS[target]:
+        sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
+        scores = {
+            name: sign * measure(actual, candidate.predictions[needs])
+            for name, candidate in candidates.items()
+            if candidate.usable and needs in candidate.predictions and metric not in DESCRIPTIVE
+        }
+        known = {name: score for name, score in scores.items() if np.isfinite(score)}
+        if known:
+            return max(known, key=lambda name: known[name])
+    return None
 
 
 def champion_of(grades: tuple[Grade, ...], target: str) -> str | None:
@@ -211,26 +215,29 @@ def interval_coverage(outcome: Outcome, earliest: Floats, latest: Floats, horizo
     return float(((days >= low) & (days <= high)).mean()), float((high - low + 1).mean())
 
 
-def _measured(
-    target: str, actual: Floats, candidate: Candidate, rival: Candidate | None, samples: NDArray[np.int64]
-) -> list[tuple[str, float, float | None, float | None]]:
-    found: list[tuple[str, float, float | None, float | None]] = []
+def _measured(target: str, actual: Floats, candidate: Candidate) -> dict[str, tuple[float, Floats]]:
+    """Return each metric of a candidate with its values on resampled customers, the same for every candidate."""
+    found: dict[str, tuple[float, Floats]] = {}
+    samples = _resampled(len(actual))
     for metric, needs, measure in METRICS[target]:
-        if needs not in candidate.predictions:
-            continue
-        said = candidate.predictions[needs]
-        value = measure(actual, said)
-        if not np.isfinite(value):
-            continue
-        drawn = np.array([measure(actual[sample], said[sample]) for sample in samples])
+        said = candidate.predictions.get(needs)
+        if said is not None and np.isfinite(value := measure(actual, said)):
+            found[metric] = value, np.array([measure(actual[sample], said[sample]) for sample in samples])
+    return found
+
+
+def _intervals(
+    mine: Mapping[str, tuple[float, Floats]], theirs: Mapping[str, tuple[float, Floats]] | None, *, is_naive: bool
+) -> list[tuple[str, float, float | None, float | None]]:
+    """Return the metrics with their intervals, and the paired gains over the naive rival."""
+    found = []
+    for metric, (value, drawn) in mine.items():
         found.append((metric, value, *_interval(drawn)))
-        if rival is None or rival is candidate or needs not in rival.predictions:
+        if is_naive or theirs is None or metric not in theirs or metric in DESCRIPTIVE:
             continue
         sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
-        theirs = rival.predictions[needs]
-        gains = sign * (drawn - np.array([measure(actual[sample], theirs[sample]) for sample in samples]))
-        if metric != "total_ratio" and np.isfinite(gain := sign * (value - measure(actual, theirs))):
-            found.append((f"{metric}_gain", gain, *_interval(gains)))
+        rival, rival_drawn = theirs[metric]
+        found.append((f"{metric}_gain", sign * (value - rival), *_interval(sign * (drawn - rival_drawn))))
     return found
 
 

@@ -20,6 +20,7 @@ from tasks.features.training_rows import TrainingRows, one_thread, scaled
 Family: TypeAlias = Literal["bands", "rhythm"]
 
 QUANTILES = (0.1, 0.5, 0.9)
+INSIDE = 0.8
 BAND_ROWS = 100
 MOST_BANDS = 60
 SMALLEST_CUSTOMERS = 200
@@ -147,7 +148,10 @@ def _bands(scores: Floats, rows: TrainingRows) -> tuple[Floats, Floats]:
 def _quantiles(days: Floats) -> list[float]:
     if len(days) == 0:
         return [0.0] * len(QUANTILES)
-    return [float(np.quantile(days, level, method="inverted_cdf")) for level in QUANTILES]
+    earliest, middle, latest = (float(np.quantile(days, level, method="inverted_cdf")) for level in QUANTILES)
+    if np.isinf(latest):  # an open end holds everyone above it, so all the fifth outside may lie below
+        earliest = float(np.quantile(days, 1 - INSIDE, method="inverted_cdf"))
+    return [earliest, min(middle, latest), latest]
 
 
 def _rhythm_days(observation: Observation) -> Floats:

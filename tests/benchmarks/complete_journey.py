@@ -1,4 +1,4 @@
-"""Complete Journey as the view `orders`, for benchmarks: the package's Parquet files read by DuckDB, nothing through pandas."""
+"""Complete Journey as the view `orders`, for benchmarks: the package's Parquet read by DuckDB."""
 
 from importlib.resources import files
 
