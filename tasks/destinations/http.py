@@ -5,7 +5,8 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
@@ -90,6 +91,7 @@ class HttpSession:
     chance: Callable[[], float] = random.random
     tokens: TokenStore = field(default_factory=lambda: TOKENS)
     requests: int = 0
+    repeat: bool = True
     _client: httpx.Client | None = None
     _kept: dict[str, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -109,6 +111,15 @@ class HttpSession:
         for value in self._kept.values():
             if hasattr(value, "close"):
                 value.close()
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Inside, a request whose outcome is unknown is not repeated: what was to be created may exist."""
+        self.repeat = False
+        try:
+            yield
+        finally:
+            self.repeat = True
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """Make a value once per push and share it between threads."""
@@ -165,26 +176,43 @@ class HttpSession:
         problem: SegmentationError | None = None
         for attempt in range(self.patience.attempts):
             token = self._token() if authorized else None
-            try:
-                response = self._once(method, path, headers, send, token, authorized=authorized)
-                problem = self._judge(response, accept)
-            except httpx.TransportError as error:
-                problem = TransientError(self._say(f"{method} {path} was not answered ({type(error).__name__})"))
-            if problem is None:
+            response, problem = self._attempt(method, path, headers, send, token, accept, authorized=authorized)
+            if response is not None and problem is None:
                 self._failures = 0
                 return response
+            status = None if response is None else response.status_code
             if not isinstance(problem, TransientError):
-                if response.status_code == UNAUTHORIZED and token is not None and not renewed:
+                if status == UNAUTHORIZED and token is not None and not renewed:
                     self.tokens.drop(self.quota_key, token)
                     renewed = True
                     continue
-                raise self._break(problem)
+                break
             if (problem.wait_seconds or 0.0) > self.patience.longest_asked_seconds:
                 self._broken = problem
-                raise problem
+                break
+            if not self.repeat and status != httpx.codes.TOO_MANY_REQUESTS:
+                break
             if attempt + 1 < self.patience.attempts:
                 self.sleep(self.patience.pause(attempt, problem.wait_seconds, self.chance()))
         raise self._break(problem or TransientError(self._say(f"{method} {path} was refused after a new token")))
+
+    def _attempt(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        send: dict[str, Any],
+        token: Token | None,
+        accept: Sequence[int],
+        *,
+        authorized: bool,
+    ) -> tuple[httpx.Response | None, SegmentationError | None]:
+        """One try: the response if there is one, and what is wrong with it if anything is."""
+        try:
+            response = self._once(method, path, headers, send, token, authorized=authorized)
+        except httpx.TransportError as error:
+            return None, TransientError(self._say(f"{method} {path} was not answered ({type(error).__name__})"))
+        return response, self._judge(response, accept)
 
     def _once(
         self,
@@ -222,7 +250,8 @@ class HttpSession:
             return special
         if response.status_code not in accept and not response.is_success:
             return fault_of(response, self.platform.title, self._secrets)
-        if response.content and "json" in response.headers.get("content-type", ""):
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        if response.content and kind.endswith(("/json", "+json")):
             try:
                 orjson.loads(response.content)
             except orjson.JSONDecodeError:

@@ -6,6 +6,7 @@ else (planning, batching, pacing, retries, ledger, dead letters, consent) is don
 
 import ipaddress
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -287,6 +288,9 @@ class Session(Protocol):
 
     def poll(self, ask: Callable[[], T | None], *, what: str, every_seconds: float = 2.0) -> T:
         """Ask until the answer is not None; TransientError when the job takes longer than the account allows."""
+
+    def once(self) -> AbstractContextManager[None]:
+        """Inside, a request whose outcome is unknown is not repeated."""
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """Make a value once per push and share it between threads."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tasks.destinations.platform import Known, Platform, Session, Target, Thing
 from tasks.errors import RejectedError, TransientError
 
-TRIES = 4  # a creation whose answer was lost is looked up before it is tried again
+TRIES = 8  # a creation whose answer was lost is looked up before it is tried again
 
 
 def missing(platform: Platform, session: Session, target: Target) -> tuple[Thing, ...]:
@@ -32,7 +32,8 @@ def _ensure(platform: Platform, session: Session, target: Target, thing: Thing) 
     name = (thing.kind, thing.name)
     for left in range(TRIES - 1, -1, -1):
         try:
-            return {name: platform.create(session, target, thing)}
+            with session.once():
+                return {name: platform.create(session, target, thing)}
         except (TransientError, RejectedError):
             known = platform.known(session, target)
             if name in known:
