@@ -7,7 +7,7 @@ from tasks.lake.contracts import CONTRACTS
 
 def land_products(incoming: Incoming) -> None:
     """Keep the newest row of each product in ``facts``; what is older than the lake or repeated is a duplicate."""
-    told_at = f"coalesce(updated_at, {quote(incoming.told_at.isoformat())}::TIMESTAMPTZ)"
+    told_at = f"coalesce(updated_at, {quote(incoming.batch.told_at.isoformat())}::TIMESTAMPTZ)"
     _land(incoming, "products", "product_id", f"* REPLACE ({told_at} AS updated_at)", newer="updated_at")
 
 

@@ -12,7 +12,7 @@ TABLE = "consent"
 
 def land_consent(incoming: Incoming) -> None:
     """Take every statement of ``facts``; one that is older than the same source's last word is a duplicate."""
-    told_at = quote(incoming.told_at.isoformat()) + "::TIMESTAMPTZ"
+    told_at = quote(incoming.batch.told_at.isoformat()) + "::TIMESTAMPTZ"
     incoming.db.execute(
         f"CREATE TABLE words AS SELECT row, customer_key, coalesce(lower(channel), {quote(incoming.source.channel)}) "
         f"AS channel, {status_sql('status')} AS status, coalesce(changed_at, {told_at}) AS changed_at, "
@@ -30,7 +30,7 @@ def take_consent_of_profiles(incoming: Incoming) -> None:
     mapped = [channel for channel in CONSENT_CHANNELS if f"consent_{channel}" in incoming.source.columns]
     if not mapped:
         return
-    told_at = quote(incoming.told_at.isoformat()) + "::TIMESTAMPTZ"
+    told_at = quote(incoming.batch.told_at.isoformat()) + "::TIMESTAMPTZ"
     parts = [
         f"SELECT row, customer_key, '{channel}' AS channel, {status_sql(f'consent_{channel}')} AS status, "
         f"coalesce(updated_at, {told_at}) AS changed_at, false AS dated FROM facts "
@@ -46,7 +46,7 @@ def take_consent_of_events(incoming: Incoming) -> None:
     channel = incoming.source.channel if incoming.source.channel in CONSENT_CHANNELS else "email"
     incoming.db.execute(
         f"CREATE TABLE words AS SELECT row, customer_key, '{channel}' AS channel, 'denied' AS status, "
-        "\"at\" AS changed_at, true AS dated FROM facts "
+        '"at" AS changed_at, true AS dated FROM facts '
         "WHERE reasons = '' AND customer_key IS NOT NULL AND lower(kind) IN ('unsubscribe', 'spam')"
     )
     _merge_words(incoming)

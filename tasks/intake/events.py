@@ -38,7 +38,7 @@ def _day(incoming: Incoming, at: str) -> str:
 
 
 def _land(incoming: Incoming, table: str, key: str, columns: str) -> None:
-    db, lake, batch = incoming.db, incoming.lake, incoming.file.batch
+    db, lake, batch = incoming.db, incoming.lake, incoming.batch.name
     contract = CONTRACTS[table]
     db.execute(f"CREATE VIEW known_events AS {lake.scan(lake.latest(table))}")
     db.execute(

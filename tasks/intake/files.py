@@ -1,7 +1,7 @@
 """Which files a source has, each with the fingerprint by which it is known again."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -26,10 +26,6 @@ class SourceFile:
     def batch(self) -> str:
         """Digest that names this content of this file wherever rows carry where they came from."""
         return sha256(f"{self.uri}\n{self.etag}".encode()).hexdigest()[:16]
-
-    def known_until(self, fallback: datetime) -> datetime:
-        """No fact in the file can be newer than this: a day after its last change, for clocks that differ."""
-        return fallback if self.modified is None else self.modified + timedelta(days=1)
 
 
 def list_files(source: Source) -> list[SourceFile]:

@@ -4,7 +4,7 @@ import duckdb
 
 from tasks.config import Dataset, Source
 from tasks.errors import ConfigurationError
-from tasks.intake.contacts import plain_id_sql
+from tasks.intake.contacts import plain_id_sql, replace_facts
 from tasks.intake.columns import DATASETS
 
 _ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
@@ -42,9 +42,8 @@ def leave_out_forgotten(db: duckdb.DuckDBPyConnection, source: Source, person_ke
         for name in ("customer_id", "loyalty_id", "email", "phone", "customer_key")
     )
     refused = f"{hidden}" if source.dataset in _ABOUT_PEOPLE else "false"
-    db.execute(
-        f"CREATE TABLE known_facts AS SELECT * REPLACE ({blanks}, "
-        f"CASE WHEN {refused} THEN 'forgotten' ELSE reasons END AS reasons, "
-        f"CASE WHEN {hidden} THEN '{{}}' ELSE raw END AS raw) FROM facts"
+    replace_facts(
+        db,
+        f"SELECT * REPLACE ({blanks}, CASE WHEN {refused} THEN 'forgotten' ELSE reasons END AS reasons, "
+        f"CASE WHEN {hidden} THEN '{{}}' ELSE raw END AS raw) FROM facts",
     )
-    db.execute("DROP VIEW facts; ALTER TABLE known_facts RENAME TO facts")

@@ -121,7 +121,9 @@ def _relabel_lines(lake: Lake, config: Config, db: duckdb.DuckDBPyConnection) ->
 
 
 def _relabel(lake: Lake, db: duckdb.DuckDBPyConnection, table: str) -> None:
-    names = ", ".join("moved.customer_id" if name == "customer_id" else f'facts."{name}"' for name in CONTRACTS[table].names)
+    names = ", ".join(
+        "moved.customer_id" if name == "customer_id" else f'facts."{name}"' for name in CONTRACTS[table].names
+    )
     rows = db.sql(
         f"SELECT {names} FROM ({lake.scan(lake.latest(table))}) facts JOIN moved USING (customer_key) "
         "WHERE facts.customer_id IS DISTINCT FROM moved.customer_id"

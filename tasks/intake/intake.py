@@ -38,7 +38,7 @@ def take_in(lake: Lake, config: Config, as_of: date, person_key: str = "") -> In
         if not facts_begin and source.dataset not in _FIRST:
             facts_begin = True
             resolve_identity(lake, config, as_of)
-        reports.append(take_source(lake, config, source, as_of, person_key))
+        reports.append(take_source(lake, config, source, as_of, person_key=person_key))
     resolve_identity(lake, config, as_of)
     build_orders(lake, config)
     return IntakeReport(

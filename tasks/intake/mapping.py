@@ -69,9 +69,7 @@ def find_problems(source: Source, schema: pa.Schema) -> list[MappingProblemError
     if source.dataset == "orders" and not {"amount", "unit_price"} & set(source.columns):
         problems.append(MappingProblemError("columns", "map amount, or quantity and unit_price."))
     if "customer_id" in _names(source) and not {"customer_id", "loyalty_id", "email", "phone"} & set(source.columns):
-        problems.append(
-            MappingProblemError("columns", "map at least one of customer_id, loyalty_id, email, phone.")
-        )
+        problems.append(MappingProblemError("columns", "map at least one of customer_id, loyalty_id, email, phone."))
     with locked_database("1GB") as database:
         try:
             mapped_types(database, source, schema)
@@ -87,9 +85,7 @@ def _names(source: Source) -> list[str]:
 def _unknown_keys(source: Source) -> list[MappingProblemError]:
     known = _names(source)
     return [
-        MappingProblemError(
-            f"columns.{name}", f"is no column of {source.dataset}. {did_you_mean(name, known)}"
-        )
+        MappingProblemError(f"columns.{name}", f"is no column of {source.dataset}. {did_you_mean(name, known)}")
         for name in source.columns
         if name not in known
     ]

@@ -9,14 +9,13 @@ A file that was taken half and is taken again must not meet itself: rows of its 
 
 from tasks.intake.contacts import plain_id_sql
 from tasks.intake.incoming import Incoming
+from tasks.intake.owners import settle_owners
 from tasks.intake.reading import quote
 from tasks.lake.buckets import bucket_sql
 from tasks.lake.contracts import CONTRACTS
 
 TABLE = "order_lines"
-_DETAILS = (
-    "customer_key, ordered_at, store_id, product_id, quantity, unit_price, discount, amount, currency, gift, campaign_id"
-)
+_DETAILS = "customer_key, ordered_at, store_id, product_id, quantity, unit_price, discount, amount, currency, gift, campaign_id"
 _SLOT_MICROSECONDS = 900_000_000
 _SLOT = f"(epoch_us(ordered_at) // {_SLOT_MICROSECONDS})"
 _IDENTITY = "order_id, product_id, quantity, amount"
@@ -26,17 +25,36 @@ def land_order_lines(incoming: Incoming) -> None:
     """Write the good rows of ``facts`` to table order_lines and say in table ``fates`` what became of each row."""
     db = incoming.db
     db.execute(f"CREATE VIEW order_lines AS {incoming.lake.scan(incoming.lake.latest(TABLE))}")
+    known = _find_known(incoming)
+    settle_owners(incoming)
     _date_slots(incoming)
     db.execute(f"CREATE VIEW lines AS {_lines_sql(incoming)}")
-    if _find_known(incoming):
-        db.execute(_MATCH_NUMBERED if "line" in incoming.source.columns else _MATCH_UNNUMBERED)
-        _remove_corrected(incoming)
+    numbered = "line" in incoming.source.columns
+    if known:
+        db.execute(_MATCH_NUMBERED if numbered else _MATCH_UNNUMBERED)
+        _correct(incoming)
     else:
-        db.execute(_ALL_NEW_NUMBERED if "line" in incoming.source.columns else _ALL_NEW_UNNUMBERED)
-    db.execute("CREATE VIEW fates AS SELECT row, CASE WHEN fate = 'duplicate' THEN fate ELSE 'kept' END AS fate FROM matched")
+        db.execute(_ALL_NEW_NUMBERED if numbered else _ALL_NEW_UNNUMBERED)
+    db.execute(
+        "CREATE VIEW fates AS SELECT row, CASE WHEN fate = 'duplicate' THEN fate ELSE 'kept' END AS fate FROM matched"
+    )
     names = ", ".join("matched.line" if name == "line" else f"lines.{name}" for name in CONTRACTS[TABLE].names)
     kept = db.sql(f"SELECT {names} FROM lines JOIN matched USING (row) WHERE matched.fate <> 'duplicate'")
-    incoming.lake.append(TABLE, kept, transaction=f"intake:{incoming.file.batch}")
+    incoming.lake.append(TABLE, kept, transaction=f"intake:{incoming.batch.name}")
+
+
+def _find_known(incoming: Incoming) -> bool:
+    """Table ``known_lines``: lines of the same orders from other batches; only buckets that hold such orders are read."""
+    db = incoming.db
+    orders = "SELECT order_id FROM facts WHERE reasons = ''"
+    others = f"batch <> {quote(incoming.batch.name)} AND order_id IN ({orders})"
+    found = db.sql(f"SELECT DISTINCT bucket FROM order_lines WHERE {others} ORDER BY bucket").fetchall()
+    concerned = ", ".join(str(bucket) for (bucket,) in found) or "-1"
+    db.execute(
+        f"CREATE TABLE known_lines AS SELECT order_id, line, bucket, source, customer_key, hash({_IDENTITY}) AS identity_hash, "
+        f"hash({_DETAILS}) AS details_hash FROM order_lines WHERE bucket IN ({concerned}) AND {others}"
+    )
+    return bool(found)
 
 
 def _lines_sql(incoming: Incoming) -> str:
@@ -45,17 +63,20 @@ def _lines_sql(incoming: Incoming) -> str:
     return f"""
         SELECT *, {bucket} AS bucket, hash({_IDENTITY}) AS identity_hash, hash({_DETAILS}) AS details_hash
         FROM (
-            SELECT row, order_id, line, customer_key,
-                coalesce(identity.customer_id, {plain_id_sql("customer_key")}) AS customer_id,
-                ordered_at, slots.order_date,
-                coalesce(channel, {quote(source.channel)}) AS channel, store_id, product_id, quantity,
+            SELECT row, order_id, line, owned.customer_key,
+                coalesce(identity.customer_id, {plain_id_sql("owned.customer_key")}) AS customer_id,
+                ordered_at, slots.order_date, coalesce(channel, {quote(source.channel)}) AS channel, store_id, product_id,
+                quantity,
                 coalesce(unit_price, CASE WHEN quantity <> 0
                     THEN TRY_CAST((abs(amount) + discount) / abs(quantity) AS DECIMAL(18,4)) END) AS unit_price,
                 discount, amount, {quote(config.currency)} AS currency, coalesce(gift, false) AS gift, campaign_id,
-                {quote(source.name)} AS source, {quote(incoming.file.batch)} AS batch,
-                email, phone, loyalty_id
-            FROM facts LEFT JOIN identity USING (customer_key) JOIN slots ON {_SLOT} = slots.slot
-            WHERE reasons = ''
+                {quote(source.name)} AS source, {quote(incoming.batch.name)} AS batch
+            FROM (
+                SELECT facts.* REPLACE (coalesce(owners.owner, facts.customer_key) AS customer_key)
+                FROM facts LEFT JOIN owners USING (order_id) WHERE reasons = ''
+            ) owned
+            LEFT JOIN identity ON identity.customer_key = owned.customer_key
+            JOIN slots ON {_SLOT} = slots.slot
         )"""
 
 
@@ -68,33 +89,40 @@ def _date_slots(incoming: Incoming) -> None:
     )
 
 
-def _find_known(incoming: Incoming) -> bool:
-    """Whether any order is known already; table ``known_lines``: lines of the same orders from other batches, read from the buckets that hold such orders only."""
-    db = incoming.db
-    others = f"batch <> {quote(incoming.file.batch)} AND order_id IN (SELECT order_id FROM lines)"
-    found = db.sql(f"SELECT DISTINCT bucket FROM order_lines WHERE {others} ORDER BY bucket").fetchall()
-    concerned = ", ".join(str(bucket) for (bucket,) in found) or "-1"
+def _correct(incoming: Incoming) -> None:
+    """Take the old version of corrected lines out and give known lines their order's new owner, in one atomic commit.
+
+    If the run ends before the new versions are appended, they are simply new lines when it is repeated.
+    """
+    db, buckets = incoming.db, incoming.config.buckets
     db.execute(
-        f"CREATE TABLE known_lines AS SELECT order_id, line, bucket, hash({_IDENTITY}) AS identity_hash, "
-        f"hash({_DETAILS}) AS details_hash FROM order_lines WHERE bucket IN ({concerned}) AND {others}"
+        "CREATE TABLE corrected AS SELECT known.order_id, known.line FROM matched JOIN known_lines known "
+        "ON known.order_id = matched.order_id AND known.line = matched.line WHERE matched.fate = 'corrected'"
     )
-    return bool(found)
-
-
-def _remove_corrected(incoming: Incoming) -> None:
-    """Take the old version of corrected lines out; if the run ends here, they are new lines when it is repeated."""
-    db = incoming.db
-    corrected = "SELECT known.order_id, known.line FROM matched JOIN known_lines known ON known.order_id = matched.order_id " \
-                "AND known.line = matched.line WHERE matched.fate = 'corrected'"
-    buckets = [b for (b,) in db.sql(
-        f"SELECT DISTINCT bucket FROM known_lines known SEMI JOIN ({corrected}) USING (order_id, line) ORDER BY bucket"
-    ).fetchall()]
-    if buckets:
-        rest = db.sql(
-            f"SELECT * FROM order_lines ANTI JOIN ({corrected}) USING (order_id, line) "
-            f"WHERE bucket IN ({', '.join(map(str, buckets))})"
-        )
-        incoming.lake.replace(TABLE, rest, where={"bucket": buckets})
+    db.execute(
+        "CREATE TABLE reowned AS SELECT DISTINCT order_id, owner, coalesce(identity.customer_id, "
+        f"{plain_id_sql('owner')}) AS owner_id FROM owners JOIN known_lines known USING (order_id) "
+        "LEFT JOIN identity ON identity.customer_key = owner WHERE known.customer_key IS DISTINCT FROM owner"
+    )
+    concerned = [
+        bucket
+        for (bucket,) in db.sql(
+            "SELECT bucket FROM known_lines SEMI JOIN corrected USING (order_id, line) "
+            "UNION SELECT bucket FROM known_lines SEMI JOIN reowned USING (order_id) "
+            f"UNION SELECT {bucket_sql('owner_id', buckets)} FROM reowned ORDER BY bucket"
+        ).fetchall()
+    ]
+    if not concerned:
+        return
+    names = ", ".join(CONTRACTS[TABLE].names)
+    rest = db.sql(
+        f"SELECT {names} FROM (SELECT kept.* REPLACE (coalesce(owner, customer_key) AS customer_key, "
+        f"coalesce(owner_id, customer_id) AS customer_id, "
+        f"{bucket_sql('coalesce(owner_id, customer_id, order_id)', buckets)} AS bucket) "
+        "FROM (SELECT * FROM order_lines ANTI JOIN corrected USING (order_id, line) "
+        f"WHERE bucket IN ({', '.join(map(str, concerned))})) kept LEFT JOIN reowned USING (order_id))"
+    )
+    incoming.lake.replace(TABLE, rest, where={"bucket": concerned})
 
 
 _ALL_NEW_NUMBERED = """

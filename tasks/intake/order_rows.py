@@ -16,6 +16,7 @@ ORDER_REASONS = {
     "absurd_quantity": "More units than the source's checks believe",
     "absurd_amount": "A larger amount than the source's checks believe",
     "negative_price": "A price below zero",
+    "order_conflict": "The order number belongs to another customer's order",
     "unknown_currency": "A currency without an exchange rate in the configuration",
 }
 

@@ -23,7 +23,7 @@ def build_orders(lake: Lake, config: Config) -> dict[str, Snapshot]:
     with lake.database(list(inputs.values())) as db:
         buckets = _stale_buckets(lake, config, db, inputs)
         if buckets:
-            for table, sql in (("orders", _orders_sql(config)), ("category_totals", _TOTALS_SQL)):
+            for table, sql in (("orders", _ORDERS_SQL), ("category_totals", _TOTALS_SQL)):
                 wanted = f"SELECT * FROM order_lines WHERE quantity <> 0 AND bucket IN ({', '.join(map(str, buckets))})"
                 db.execute(f"CREATE OR REPLACE TEMP VIEW wanted AS {wanted}")
                 names = ", ".join(CONTRACTS[table].names)
@@ -33,9 +33,7 @@ def build_orders(lake: Lake, config: Config) -> dict[str, Snapshot]:
     return {table: lake.latest(table) for table in ("orders", "category_totals")}
 
 
-def _stale_buckets(
-    lake: Lake, config: Config, db: duckdb.DuckDBPyConnection, inputs: dict[str, Snapshot]
-) -> list[int]:
+def _stale_buckets(lake: Lake, config: Config, db: duckdb.DuckDBPyConnection, inputs: dict[str, Snapshot]) -> list[int]:
     every = list(range(config.buckets))
     with lake.database([lake.latest("derived")]) as known:
         built = dict(known.sql("SELECT input, version FROM derived WHERE \"table\" = 'orders'").fetchall())
@@ -71,31 +69,29 @@ def _remember(lake: Lake, inputs: dict[str, Snapshot]) -> None:
 _CATEGORY = f"coalesce(products.category, '{_UNKNOWN}')"
 
 
-def _orders_sql(config: Config) -> str:
-    return f"""
-        SELECT order_id,
-            arg_min(customer_id, line) AS customer_id,
-            min(ordered_at) AS ordered_at,
-            min(order_date) AS order_date,
-            arg_min(wanted.channel, line) AS channel,
-            arg_min(store_id, line) AS store_id,
-            count(*) AS lines,
-            sum(quantity) AS items,
-            count(DISTINCT product_id) AS distinct_products,
-            count(DISTINCT {_CATEGORY}) AS distinct_categories,
-            sum(amount)::DECIMAL(18,4) AS amount,
-            sum(discount)::DECIMAL(18,4) AS discount,
-            (-coalesce(sum(amount) FILTER (amount < 0), 0))::DECIMAL(18,4) AS returned_amount,
-            sum(amount) < 0 AS is_return,
-            bool_or(gift) AS is_gift,
-            isodow(min(order_date)) >= 6 AS weekend,
-            arg_min(campaign_id, line) FILTER (campaign_id IS NOT NULL) AS campaign_id,
-            min(currency) AS currency,
-            bucket
-        FROM wanted LEFT JOIN products USING (product_id)
-        GROUP BY bucket, order_id
-    """
-
+_ORDERS_SQL = f"""
+    SELECT order_id,
+        arg_min(customer_id, line) AS customer_id,
+        min(ordered_at) AS ordered_at,
+        min(order_date) AS order_date,
+        arg_min(wanted.channel, line) AS channel,
+        arg_min(store_id, line) AS store_id,
+        count(*) AS lines,
+        sum(quantity::DECIMAL(24,6))::DOUBLE AS items,
+        count(DISTINCT product_id) AS distinct_products,
+        count(DISTINCT {_CATEGORY}) AS distinct_categories,
+        sum(amount)::DECIMAL(18,4) AS amount,
+        sum(discount)::DECIMAL(18,4) AS discount,
+        (-coalesce(sum(amount) FILTER (amount < 0), 0))::DECIMAL(18,4) AS returned_amount,
+        sum(amount) < 0 AS is_return,
+        bool_or(gift) AS is_gift,
+        isodow(min(order_date)) >= 6 AS weekend,
+        arg_min(campaign_id, line) FILTER (campaign_id IS NOT NULL) AS campaign_id,
+        min(currency) AS currency,
+        bucket
+    FROM wanted LEFT JOIN products USING (product_id)
+    GROUP BY bucket, order_id
+"""
 
 _TOTALS_SQL = f"""
     SELECT customer_id, {_CATEGORY} AS category, count(*) FILTER (quantity > 0) AS lines,

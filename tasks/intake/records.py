@@ -11,7 +11,7 @@ _HINTS = ("email", "phone", "loyalty_id")
 def land_profiles(incoming: Incoming) -> None:
     """Keep the newest profile of each customer in ``facts``; what is older than the lake or repeated is a duplicate."""
     db = incoming.db
-    told_at = f"coalesce(updated_at, {quote(incoming.told_at.isoformat())}::TIMESTAMPTZ)"
+    told_at = f"coalesce(updated_at, {quote(incoming.batch.told_at.isoformat())}::TIMESTAMPTZ)"
     fields = ", ".join(name for name in CONTRACTS[TABLE].names if name not in {"source", "updated_at"})
     db.execute(
         f"CREATE TABLE profiles AS SELECT row, {quote(incoming.source.name)} AS source, {fields}, "
@@ -25,7 +25,10 @@ def land_profiles(incoming: Incoming) -> None:
         "row_number() OVER (PARTITION BY customer_key ORDER BY updated_at DESC, row DESC) AS place FROM profiles) profiles "
         "LEFT JOIN known_records known USING (customer_key)"
     )
-    _write(incoming, "SELECT * EXCLUDE (row) FROM profiles SEMI JOIN (SELECT row FROM fates WHERE fate = 'kept') USING (row)")
+    _write(
+        incoming,
+        "SELECT * EXCLUDE (row) FROM profiles SEMI JOIN (SELECT row FROM fates WHERE fate = 'kept') USING (row)",
+    )
 
 
 def record_sightings(incoming: Incoming, at: str) -> None:
