@@ -138,6 +138,26 @@ class HttpSession:
             waited, pause = waited + pause, min(pause * 2, every_seconds)
         return answer
 
+    def attempt(self, action: Callable[[], T]) -> T:
+        """Do something through a vendor's own client, which raises our errors, with this account's pace and patience."""
+        if self._broken is not None:
+            raise self._broken
+        for attempt in range(self.patience.attempts):
+            self.pace(self.quota_key, self.platform.limits.per_second)
+            self.requests += 1
+            try:
+                found = action()
+            except TransientError as error:
+                if not self.repeat or attempt + 1 == self.patience.attempts:
+                    raise self._break(error) from error.__cause__
+                self.sleep(self.patience.pause(attempt, error.wait_seconds, self.chance()))
+            except ConfigurationError as error:
+                raise self._break(error) from error.__cause__
+            else:
+                self._failures = 0
+                return found
+        raise TransientError(self._say("no attempt was allowed"))
+
     def call(
         self,
         method: str,

@@ -289,6 +289,9 @@ class Session(Protocol):
     def poll(self, ask: Callable[[], T | None], *, what: str, every_seconds: float = 2.0) -> T:
         """Ask until the answer is not None; TransientError when the job takes longer than the account allows."""
 
+    def attempt(self, action: Callable[[], T]) -> T:
+        """Do something through a vendor's own client with this account's pace and patience."""
+
     def once(self) -> AbstractContextManager[None]:
         """Inside, a request whose outcome is unknown is not repeated."""
 

@@ -1,0 +1,277 @@
+"""BigQuery: one row per customer in a table, by one load into a stage and one MERGE per batch.
+
+Sending a batch again loads and merges the same rows, so nothing doubles. No address is stored unless a field asks for
+it. Uses Google's client (extra ``bigquery``); its own retries are off, ours apply.
+
+Unverified: quotas of loads and merges per table and day (one of each per batch of 100,000 customers).
+"""
+
+import hashlib
+import io
+import importlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import Field, SecretStr, model_validator
+
+from tasks.destinations.platform import (
+    Account,
+    Address,
+    Answer,
+    Change,
+    Key,
+    Kind,
+    Known,
+    Limits,
+    Member,
+    Part,
+    Person,
+    Platform,
+    Receipt,
+    Session,
+    Target,
+    Thing,
+    delivered,
+)
+from tasks.errors import ConfigurationError, RejectedError, TransientError
+
+T = TypeVar("T")
+NAME = r"^[A-Za-z0-9_-]+$"
+GONE = "rs_gone"
+TYPES = {
+    Kind.NUMBER: "FLOAT64",
+    Kind.INTEGER: "INT64",
+    Kind.BOOLEAN: "BOOL",
+    Kind.DATE: "DATE",
+    Kind.INSTANT: "TIMESTAMP",
+}
+OWN = ("customer_id", "run_id")
+
+
+class BigQueryAccount(Account):
+    """A service account's JSON or an access token as the secret; without one, the environment's own identity."""
+
+    token: SecretStr = SecretStr("")
+    service_account: SecretStr = SecretStr("")
+    project: str = Field(pattern=NAME)
+    dataset: str = Field("segmentation", pattern=NAME)
+    table: str = Field("customer_segments", pattern=NAME)
+    location: str = "EU"
+    base: Address = "https://bigquery.googleapis.com"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A service account's file spreads into a dozen keys: put them together again."""
+        own = {name: value for name, value in values.items() if name in cls.model_fields}
+        rest = {name: value for name, value in values.items() if name not in cls.model_fields}
+        return own | {"service_account": json.dumps(rest)} if "private_key" in rest else values
+
+
+def shape(member: Member, target: Target) -> Part:
+    """One row; whoever leaves is marked and deleted by the merge."""
+    head = {"customer_id": member.key, "run_id": target.push_id, GONE: member.change is Change.LEAVE}
+    return Part(member, head | dict(member.values))
+
+
+def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
+    """Load the batch into a stage of its own, merge it, drop the stage."""
+    ids = "\n".join(part.member.customer_id for part in parts)
+    stage = f"{_table(target)}_stage_{hashlib.sha256(ids.encode()).hexdigest()[:16]}"
+    content = b"\n".join(orjson.dumps(part.body) for part in parts)
+    client = _client(session)
+    _do(session, lambda: _load(client, target, stage, content))
+    _do(session, lambda: _query(client, target, merge_sql(target, stage)))
+    _do(session, lambda: client.delete_table(stage, not_found_ok=True, retry=None))
+    return [delivered(part) for part in parts]
+
+
+def merge_sql(target: Target, stage: str) -> str:
+    """Upsert by customer, delete whoever is marked."""
+    columns = [*OWN, *(f.theirs for f in target.fields)]
+    sets = ", ".join(f"`{one}` = s.`{one}`" for one in columns[1:])
+    names, values = ", ".join(f"`{one}`" for one in columns), ", ".join(f"s.`{one}`" for one in columns)
+    return (
+        f"MERGE `{_table(target)}` t USING `{stage}` s ON t.customer_id = s.customer_id "
+        f"WHEN MATCHED AND s.{GONE} THEN DELETE WHEN MATCHED THEN UPDATE SET {sets} "
+        f"WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT ({names}) VALUES ({values})"
+    )
+
+
+def _table(target: Target) -> str:
+    account = target.account
+    return f"{account.project}.{account.dataset}.{account.table}"
+
+
+def _google(module: str) -> Any:
+    """A module of Google's client, which is an optional extra."""
+    return importlib.import_module(f"google.{module}")
+
+
+def _client(session: Session) -> Any:
+    def make() -> Any:
+        account: BigQueryAccount = session.account
+        token, key = account.token.get_secret_value(), account.service_account.get_secret_value()
+        identity: Any = None
+        if token:
+            identity = _google("oauth2.credentials").Credentials(token)
+        elif key:
+            maker = _google("oauth2.service_account").Credentials
+            identity = maker.from_service_account_info(json.loads(key))
+        elif account.base.startswith("http://"):
+            identity = _google("auth.credentials").AnonymousCredentials()
+        return _google("cloud.bigquery").Client(
+            project=account.project,
+            credentials=identity,
+            location=account.location,
+            client_options={"api_endpoint": account.base},
+        )
+
+    return session.keep("client", make)
+
+
+def _load(client: Any, target: Target, stage: str, content: bytes) -> None:
+    bigquery = _google("cloud.bigquery")
+    schema = [*_schema(target), bigquery.SchemaField(GONE, "BOOL")]
+    config = bigquery.LoadJobConfig(
+        schema=schema, source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_TRUNCATE"
+    )
+    job = client.load_table_from_file(io.BytesIO(content), stage, size=len(content), job_config=config, num_retries=0)
+    job.result(retry=None)
+
+
+def _query(client: Any, target: Target, sql: str, ids: Sequence[str] | None = None) -> None:
+    bigquery = _google("cloud.bigquery")
+    given = [bigquery.ArrayQueryParameter("ids", "STRING", ids)] if ids is not None else []
+    config = bigquery.QueryJobConfig(query_parameters=given)
+    job = client.query(sql, job_config=config, location=target.account.location, retry=None, job_retry=None)
+    job.result(retry=None, job_retry=None)
+
+
+def _schema(target: Target) -> list[Any]:
+    own = [_column(name, Kind.TEXT) for name in OWN]
+    return own + [_column(f.theirs, f.kind) for f in target.fields]
+
+
+def _column(name: str, kind: Kind | None) -> Any:
+    mode = "REPEATED" if kind is Kind.TEXTS else "NULLABLE"
+    return _google("cloud.bigquery").SchemaField(name, TYPES.get(kind or Kind.TEXT, "STRING"), mode=mode)
+
+
+def _do(session: Session, action: Callable[[], T]) -> T:
+    """Run one call of Google's client and say its failures in our words."""
+    api, auth = _google("api_core.exceptions"), _google("auth.exceptions")
+    requests = importlib.import_module("requests.exceptions")
+
+    def run() -> T:
+        try:
+            return action()
+        except (api.ServerError, api.TooManyRequests, auth.TransportError, requests.RequestException) as error:
+            raise TransientError(f"BigQuery: not answered ({type(error).__name__})") from error
+        except (api.Unauthorized, api.Forbidden, auth.GoogleAuthError) as error:
+            raise ConfigurationError(
+                f"BigQuery: refused ({type(error).__name__}). Check the credentials and the roles jobUser and dataEditor."
+            ) from error
+        except api.NotFound as error:
+            raise ConfigurationError(f"BigQuery: {error.message}. Check the account's settings.") from error
+        except api.GoogleAPICallError as error:
+            raise RejectedError(f"BigQuery: {error.message}") from error
+
+    return session.attempt(run)
+
+
+def wants(target: Target) -> tuple[Thing, ...]:
+    """The dataset, the table, and a column per field."""
+    account = target.account
+    name = account.dataset if account else "dataset"
+    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
+    return (Thing("dataset", name), Thing("table", account.table if account else "table"), *fields)
+
+
+def known(session: Session, target: Target) -> Known:
+    """What exists of the dataset, the table and its columns."""
+    client, account = _client(session), target.account
+    absent = _google("api_core.exceptions").NotFound
+
+    def look() -> dict[tuple[str, str], str]:
+        try:
+            client.get_dataset(f"{account.project}.{account.dataset}", retry=None)
+            found = {("dataset", account.dataset): account.dataset}
+            table = client.get_table(_table(target), retry=None)
+        except absent as error:
+            return {("dataset", account.dataset): account.dataset} if "able" in str(error.message) else {}
+        return (
+            found
+            | {("table", account.table): account.table}
+            | {("field", c.name): c.name for c in table.schema if c.name not in OWN}
+        )
+
+    return _do(session, look)
+
+
+def create(session: Session, target: Target, thing: Thing) -> str:
+    """The dataset in its location, the table with our key, or one more column."""
+    client, account, bigquery = _client(session), target.account, _google("cloud.bigquery")
+
+    def make() -> None:
+        if thing.kind == "dataset":
+            dataset = bigquery.Dataset(f"{account.project}.{account.dataset}")
+            dataset.location = account.location
+            client.create_dataset(dataset, exists_ok=True, retry=None)
+        elif thing.kind == "table":
+            own = [_column(name, Kind.TEXT) for name in OWN]
+            client.create_table(bigquery.Table(_table(target), schema=own), exists_ok=True, retry=None)
+        else:
+            table = client.get_table(_table(target), retry=None)
+            if thing.name not in {column.name for column in table.schema}:
+                table.schema = [*table.schema, _column(thing.name, thing.type)]
+                client.update_table(table, ["schema"], retry=None)
+
+    _do(session, make)
+    return thing.name
+
+
+def check(session: Session, target: Target) -> str:
+    """Which project the identity can see."""
+    client = _client(session)
+    _do(session, lambda: list(client.list_datasets(max_results=1, retry=None)))
+    return f"project {target.account.project}"
+
+
+def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
+    """Delete the rows; time travel keeps them for up to seven days more."""
+    client = _client(session)
+    sql = f"DELETE FROM `{_table(target)}` WHERE customer_id IN UNNEST(@ids)"
+    _do(session, lambda: _query(client, target, sql, [person.customer_id for person in people]))
+    note = "time travel and fail-safe keep it for some days"
+    return [Receipt(person.customer_id, done=True, reference=_table(target), note=note) for person in people]
+
+
+def no_headers(_account: BigQueryAccount, _token: Any) -> Mapping[str, str]:
+    """Google's client authorises itself."""
+    return {}
+
+
+PLATFORM = Platform(
+    slug="bigquery",
+    title="BigQuery",
+    docs="https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs",
+    api_version="v2",
+    keys=(Key.CUSTOMER_ID,),
+    account=BigQueryAccount,
+    limits=Limits(rows=100_000, bytes=100_000_000, per_second=2.0),
+    headers=no_headers,
+    shape=shape,
+    push=push,
+    check=check,
+    wants=wants,
+    known=known,
+    create=create,
+    erase=erase,
+    addresses_people=False,
+    reads_opt_outs=False,
+    extra="bigquery",
+    modules=("google.cloud.bigquery",),
+)
