@@ -97,3 +97,32 @@ def _sample(db: duckdb.DuckDBPyConnection) -> tuple[tuple[str, ...], ...]:
         FROM previewed WHERE inside ORDER BY md5(customer_id), customer_id LIMIT {SAMPLE}"""
     ).fetchall()
     return tuple(tuple(dict.fromkeys(told)) for (told,) in rows)
+
+
+def tell_preview(rule: Rule, seen: Preview, currency: str) -> str:
+    """The preview as Markdown; no customer can be recognised in it."""
+    past = f"who spent **{seen.spend_365d:,.0f} {currency}** in the last year ({seen.revenue_share:.1%} of all spend)"
+    future = f"and are expected to spend {seen.lifetime_value:,.0f} {currency} in the next."
+    lines = [
+        f"# {rule.label}",
+        "",
+        f"**{seen.customers:,} customer{'' if seen.customers == 1 else 's'}** ({seen.share:.1%} of all) {past} {future}",
+    ]
+    if not seen.customers:
+        return "\n".join([*lines, "", "Nobody fulfils the conditions today. Make them wider before you save."])
+    people = [f"- {'; '.join(told)}" for told in seen.sample]
+    return "\n".join([*lines, "", f"### {len(people)} of them", "", *people])
+
+
+def overlap_rows(seen: Preview) -> list[dict[str, str | int]]:
+    """The overlaps as rows of a table for people."""
+    return [
+        {
+            "kind": overlap.kind,
+            "segment": overlap.segment,
+            "customers in both": overlap.customers,
+            "share of the new audience": f"{overlap.share_of_audience:.0%}",
+            "share of the segment": f"{overlap.share_of_segment:.0%}",
+        }
+        for overlap in seen.overlaps
+    ]
