@@ -54,8 +54,8 @@ class Words(BaseModel):
         return "rtl" if Locale.parse(self.language).text_direction == "rtl" else "ltr"
 
     def day(self, day: date) -> str:
-        """A date as people write it, without the weekday."""
-        return format_date(day, self.date_pattern, locale=self.language)
+        """A date as people write it, without the weekday; it is never broken over two lines."""
+        return format_date(day, self.date_pattern, locale=self.language).replace(" ", "\u00a0")
 
     def money(self, amount: Decimal, currency: str) -> str:
         """An amount with its currency; whole amounts without cents."""
