@@ -103,11 +103,8 @@ def tell_preview(rule: Rule, seen: Preview, currency: str) -> str:
     """The preview as Markdown; no customer can be recognised in it."""
     past = f"who spent **{seen.spend_365d:,.0f} {currency}** in the last year ({seen.revenue_share:.1%} of all spend)"
     future = f"and are expected to spend {seen.lifetime_value:,.0f} {currency} in the next."
-    lines = [
-        f"# {rule.label}",
-        "",
-        f"**{seen.customers:,} customer{'' if seen.customers == 1 else 's'}** ({seen.share:.1%} of all) {past} {future}",
-    ]
+    who = f"**{seen.customers:,} {'customer' if seen.customers == 1 else 'customers'}** ({seen.share:.1%} of all)"
+    lines = [f"# {rule.label}", "", f"{who} {past} {future}"]
     if not seen.customers:
         return "\n".join([*lines, "", "Nobody fulfils the conditions today. Make them wider before you save."])
     people = [f"- {'; '.join(told)}" for told in seen.sample]
