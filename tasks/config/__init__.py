@@ -1,6 +1,7 @@
 """The configuration: one YAML read into one model."""
 
 from tasks.config.destinations import DestinationSettings
+from tasks.config.events import EventSettings, WebhookSettings
 from tasks.config.load import load_config
 from tasks.config.model import Config
 from tasks.config.sources import Checks, Dataset, Source
@@ -13,9 +14,11 @@ __all__ = [
     "Config",
     "Dataset",
     "DestinationSettings",
+    "EventSettings",
     "FeatureSettings",
     "IdentitySettings",
     "ReportSettings",
     "Source",
+    "WebhookSettings",
     "load_config",
 ]

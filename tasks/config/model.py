@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tasks.campaigns.settings import CampaignSettings
 from tasks.config.destinations import DestinationSettings
+from tasks.config.events import EventSettings
 from tasks.config.sources import Source
 from tasks.config.stages import BrakeSettings, ClusterSettings, FeatureSettings, IdentitySettings, ReportSettings
 
@@ -43,6 +44,7 @@ class Config(BaseSettings):
     destinations: tuple[DestinationSettings, ...] = Field((), description="Where segments are pushed")
     brake: BrakeSettings = Field(default_factory=BrakeSettings, description="What stops a push")
     report: ReportSettings = Field(default_factory=ReportSettings, description="Key figures and insight report")
+    events: EventSettings = Field(default_factory=EventSettings, description="Events between the daily runs")
     buckets: int = Field(16, ge=1, le=65_536, description="Parts that orders are split into by customer")
     memory_limit: str = Field("4GB", pattern=r"^\d+(MB|GB)$", description="Memory for queries; beyond it disk is used")
     retention_days: int = Field(730, ge=2, description="Days that daily tables are kept")
@@ -101,6 +103,8 @@ class Config(BaseSettings):
             else one
             for one in self.destinations
         )
+        if self.events.queue:
+            places["events"] = self.events.model_copy(update={"queue": _anchor(folder, self.events.queue)})
         return self.model_copy(update=places)
 
     def digest(self, *parts: str) -> str:
