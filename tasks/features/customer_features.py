@@ -6,9 +6,9 @@ import duckdb
 import pyarrow as pa
 
 from tasks.config import Config
+from tasks.features.forecasts import Forecasts, forecast
 from tasks.features.measures import measure
 from tasks.features.past import create_past
-from tasks.features.predictions import Predictions, predict
 from tasks.features.rfm import cuts_sql
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.contracts import CONTRACTS
@@ -24,39 +24,40 @@ READS = (
     "consent",
     "past_behaviour",
 )
+REMEMBERS = ("model_grades",)
 
 
-def write_features(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], Predictions]:
+def write_features(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], Forecasts]:
     """Measure and predict every customer; write the day of the tables that this stage owns."""
     where = {"as_of": as_of}
-    with lake.database(known.only(READS)) as db:
+    with lake.database([*known.only(READS), lake.latest("model_grades")]) as db:
         measure(db, as_of, config.timezone, config.features)
-        predictions = predict(db, as_of, config.features)
-        db.register("predictions", predictions.rows)
-        create_past(db, as_of, predictions.horizon_days, config.timezone, config.features)
+        forecasts = forecast(db, as_of, config.features)
+        db.register("forecasts", forecasts.rows)
+        create_past(db, as_of, forecasts.horizon_days, config.timezone, config.features)
         written = [
-            lake.replace("customer_features", _features(db, predictions), where=where),
+            lake.replace("customer_features", _features(db, forecasts), where=where),
             lake.replace("score_cuts", db.sql(cuts_sql("measures")), where=where),
-            lake.replace("model_parameters", _parameters(predictions, as_of), where=where),
+            lake.replace("model_parameters", _parameters(forecasts, as_of), where=where),
             lake.replace("past_behaviour", db.sql("SELECT * FROM past_rows ORDER BY cutoff, customer_id"), where=where),
         ]
-    return written, predictions
+    return written, forecasts
 
 
-def _features(db: duckdb.DuckDBPyConnection, predictions: Predictions) -> duckdb.DuckDBPyRelation:
-    available = {row[0] for row in db.sql("DESCRIBE measures").fetchall()} | set(predictions.rows.schema.names)
+def _features(db: duckdb.DuckDBPyConnection, forecasts: Forecasts) -> duckdb.DuckDBPyRelation:
+    available = {row[0] for row in db.sql("DESCRIBE measures").fetchall()} | set(forecasts.rows.schema.names)
     computed = {
-        "horizon_days": f"{predictions.horizon_days}::BIGINT",
+        "horizon_days": f"{forecasts.horizon_days}::BIGINT",
         "prediction_model": "coalesce(prediction_model, 'none: no order yet')",
     }
     names = [name for name in CONTRACTS["customer_features"].names if name in available or name in computed]
     columns = ", ".join(f"{computed[name]} AS {name}" if name in computed else name for name in names)
-    return db.sql(f"SELECT {columns} FROM measures LEFT JOIN predictions USING (customer_id) ORDER BY customer_id")
+    return db.sql(f"SELECT {columns} FROM measures LEFT JOIN forecasts USING (customer_id) ORDER BY customer_id")
 
 
-def _parameters(predictions: Predictions, as_of: date) -> pa.Table:
+def _parameters(forecasts: Forecasts, as_of: date) -> pa.Table:
     rows = [
         {"as_of": as_of, "model": model, "parameter": name, "value": value, "standard_error": error}
-        for model, name, value, error in predictions.parameters
+        for model, name, value, error in forecasts.parameters
     ]
     return pa.Table.from_pylist(rows, CONTRACTS["model_parameters"].schema)

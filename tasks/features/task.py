@@ -14,8 +14,6 @@ from tasks.stage import stage
 @task(**stage("measure customers", reads=READS, settings=("timezone", "features")))
 def measure_customers(config: Config, as_of: date, known: Snapshots) -> Snapshots:
     """Measure and predict every customer known on the morning of ``as_of``."""
-    written, predictions = write_features(open_lake(config), config, as_of, known)
-    for note in predictions.notes:
-        get_run_logger().warning(note)
-    get_run_logger().info("measured %s buyers, horizon %d days", f"{len(predictions.rows):,}", predictions.horizon_days)
+    written, forecasts = write_features(open_lake(config), config, as_of, known)
+    get_run_logger().info("measured %s buyers, horizon %d days", f"{len(forecasts.rows):,}", forecasts.horizon_days)
     return known.having(*written)

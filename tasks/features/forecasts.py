@@ -1,0 +1,112 @@
+"""The horizon and the year ahead of every customer, ready to stand beside what was measured.
+
+The champions say what happens within the horizon. How the rest of the year relates to the horizon comes from the
+buy-till-you-die models, which are made to look far; where they cannot be fitted, the year is taken pro rata. The
+interval of the lifetime value carries the spread of past customers around their forecast (on the scale of roots, where
+it is even) from the horizon to the year.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from tasks.config import FeatureSettings
+from tasks.features.observation import Floats, Observation, default_horizon_days, observe
+from tasks.features.predictions import predict_customers
+from tasks.features.rivals import Lifetimes, fit_lifetimes, histories
+
+YEAR_DAYS = 365
+WEEK_DAYS = 7
+MOST_GAPS = 200_000
+Z_80 = 1.2815515655446004  # half width of an 80 % interval of a normal variable, in standard deviations
+
+# Gaps between days with orders; of very many a sample that no row order changes.
+_GAPS = """
+    SELECT gap_days FROM (
+        SELECT customer_id, order_date, order_date - lag(order_date) OVER (
+            PARTITION BY customer_id ORDER BY order_date
+        ) AS gap_days
+        FROM (
+            SELECT DISTINCT customer_id, order_date FROM orders
+            WHERE customer_id IS NOT NULL AND order_date < $as_of AND NOT is_return
+        )
+    ) WHERE gap_days > 0 ORDER BY md5(customer_id || order_date), customer_id LIMIT $most
+"""
+_CHAMPIONS = """
+    SELECT target, model FROM model_grades WHERE champion AND cutoff + horizon_days::INTEGER <= $as_of
+    QUALIFY cutoff = max(cutoff) OVER (PARTITION BY target)
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecasts:
+    """One row per customer with an order (``rows``) and the parameters of the buy-till-you-die models."""
+
+    rows: pa.Table
+    parameters: tuple[tuple[str, str, float, float | None], ...]
+    horizon_days: int
+
+
+def forecast(db: duckdb.DuckDBPyConnection, as_of: date, settings: FeatureSettings) -> Forecasts:
+    """Forecast every customer from the views ``orders`` and ``model_grades``; see ``predict_customers`` for columns.
+
+    Adds lifetime_value, lifetime_value_low and lifetime_value_high (net spend of 365 days, 80 % interval).
+    """
+    horizon = settings.horizon_days or choose_horizon(db, as_of)
+    rows = predict_customers(db, as_of, horizon, champions(db, as_of))
+    observation = observe(db, as_of, horizon)
+    lifetimes = fit_lifetimes(observation)
+    for name, values in _year(rows, observation, lifetimes, horizon).items():
+        rows = rows.append_column(name, pa.array(np.round(values, 6), pa.float64(), from_pandas=True))
+    return Forecasts(rows, _parameters(lifetimes), horizon)
+
+
+def choose_horizon(db: duckdb.DuckDBPyConnection, as_of: date) -> int:
+    """The horizon that suits the shop's purchase rhythm, from the gaps between days with orders."""
+    gaps = db.execute(_GAPS, {"as_of": as_of, "most": MOST_GAPS}).to_arrow_table()["gap_days"]
+    return default_horizon_days(np.asarray(gaps.to_numpy(), dtype=np.float64))
+
+
+def champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Mapping[str, str | None]:
+    """The model in use per target: the champion of the newest back-test whose window had closed by ``as_of``."""
+    return dict(db.execute(_CHAMPIONS, {"as_of": as_of}).fetchall())
+
+
+def _year(rows: pa.Table, observation: Observation, lifetimes: Lifetimes | None, horizon: int) -> dict[str, Floats]:
+    expected = np.asarray(rows["expected_spend"].to_numpy(), dtype=np.float64)
+    median = np.minimum(np.asarray(rows["expected_spend_median"].to_numpy(), dtype=np.float64), expected)
+    root, spread = np.sqrt(np.maximum(median, 0)), Z_80 * np.sqrt(np.maximum(expected - median, 0))
+    beyond = _year_per_horizon(observation, lifetimes, horizon)
+    return {
+        "lifetime_value": expected * beyond,
+        "lifetime_value_low": np.maximum(root - spread, 0) ** 2 * beyond,
+        "lifetime_value_high": (root + spread) ** 2 * beyond,
+    }
+
+
+def _year_per_horizon(observation: Observation, lifetimes: Lifetimes | None, horizon: int) -> Floats:
+    pro_rata = YEAR_DAYS / horizon
+    if lifetimes is None:
+        return np.full(len(observation), pro_rata)
+    past = histories(observation)
+    near = lifetimes.purchases.expected_purchases(horizon / WEEK_DAYS, *past)
+    year = lifetimes.purchases.expected_purchases(YEAR_DAYS / WEEK_DAYS, *past)
+    return np.clip(year / np.maximum(near, 1e-12), min(1.0, pro_rata), max(1.0, pro_rata))
+
+
+def _parameters(lifetimes: Lifetimes | None) -> tuple[tuple[str, str, float, float | None], ...]:
+    if lifetimes is None:
+        return ()
+    models = (
+        ("BG/NBD", lifetimes.purchases, ("r", "alpha", "a", "b")),
+        ("Gamma-Gamma", lifetimes.values, ("p", "q", "v")),
+    )
+    return tuple(
+        (title, name, float(getattr(model, name)), model.standard_errors.get(name))
+        for title, model, names in models
+        for name in names
+    )
