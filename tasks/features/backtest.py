@@ -72,9 +72,9 @@ def spend_candidates(
         found[model.family] = Candidate(
             {"ranking": said.expected, "mean": said.expected, "median": said.median}, note=model.note
         )
-    found["decayed_spend"] = _amounts(decayed, note=model.note if model.family == "decayed" else "")
     if lifetimes is not None:
         found["bg_nbd"] = _amounts(lifetimes.spend(observation))
+    found["decayed_spend"] = _amounts(decayed, note=model.note if model.family == "decayed" else "")
     found[NAIVE] = _amounts(carried, naive=True)
     found["rfm_sum"] = Candidate({"ranking": rfm_sum(observation)}, usable=False)
     found["recency"] = Candidate({"ranking": -observation.columns["recency"]}, usable=False)

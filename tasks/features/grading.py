@@ -119,7 +119,9 @@ METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
 """Per target: name of the metric, the prediction that it reads, and the function; the first decides the champion."""
 
 SMALLER_IS_BETTER = frozenset({"mae", "brier", "mae_days"})
-DESCRIPTIVE = frozenset({"total_ratio"})
+UNDECIDING = frozenset({"total_ratio", "top_decile_lift"})
+SHARES = frozenset({"spearman", "auc"})
+AS_GOOD = 0.002  # of a rank correlation or an area under the curve: less is luck, and then accuracy decides
 
 
 def grade(
@@ -163,21 +165,24 @@ def plain_grade(
 
 
 def choose(target: str, actual: Floats, candidates: Mapping[str, Candidate]) -> str | None:
-    """Return the usable candidate that is best by the target's first metric; ties go to the one named first.
+    """Return the usable candidate that is best by the target's first metric.
 
-    Where that metric says nothing (everybody did the same), the next one that does decides.
+    Candidates closer to the best than ``AS_GOOD`` count as equal, and so does everybody where a metric says nothing
+    (all did the same): then the next metric decides among them, at last the order of ``candidates``.
     """
+    left = {name: candidate for name, candidate in candidates.items() if candidate.usable}
     for metric, needs, measure in METRICS[target]:
         sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
         scores = {
             name: sign * measure(actual, candidate.predictions[needs])
-            for name, candidate in candidates.items()
-            if candidate.usable and needs in candidate.predictions and metric not in DESCRIPTIVE
+            for name, candidate in left.items()
+            if needs in candidate.predictions and metric not in UNDECIDING
         }
         known = {name: score for name, score in scores.items() if np.isfinite(score)}
         if known:
-            return max(known, key=lambda name: known[name])
-    return None
+            near = AS_GOOD if metric in SHARES else 0.0
+            left = {name: left[name] for name in known if known[name] >= max(known.values()) - near}
+    return next(iter(left), None)
 
 
 def champion_of(grades: tuple[Grade, ...], target: str) -> str | None:
@@ -233,7 +238,7 @@ def _intervals(
     found = []
     for metric, (value, drawn) in mine.items():
         found.append((metric, value, *_interval(drawn)))
-        if is_naive or theirs is None or metric not in theirs or metric in DESCRIPTIVE:
+        if is_naive or theirs is None or metric not in theirs or metric == "total_ratio":
             continue
         sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
         rival, rival_drawn = theirs[metric]

@@ -33,6 +33,7 @@ def cdnow() -> duckdb.DuckDBPyConnection:
         WITH fields AS (
             SELECT string_split_regex(trim(line), '\s+') AS field, row_number() OVER () AS number
             FROM read_csv(?, columns = {'line': 'VARCHAR'}, delim = chr(1), header = false)
+            WHERE regexp_matches(line, '^\s*\d')
         )
         SELECT number::VARCHAR AS order_id, field[1] AS customer_id, strptime(field[2], '%Y%m%d')::DATE AS order_date,
                timezone('UTC', strptime(field[2], '%Y%m%d')) AS ordered_at, 'web' AS channel, NULL::VARCHAR AS store_id,

@@ -12,13 +12,13 @@ from tasks.features.observation import observe
 from tasks.features.rivals import fit_lifetimes
 from tests.features.purchases import START, database, drawn
 
-CUTOFF = START + timedelta(days=100)
+CUTOFF = START + timedelta(days=125)
 HORIZON_DAYS = 42
 
 
 @pytest.fixture(scope="module")
 def many():
-    with database(drawn(700, 150, leave=0.08)) as db:
+    with database(drawn(700, 175, leave=0.08)) as db:
         yield training_rows(db, CUTOFF, HORIZON_DAYS), observe(db, CUTOFF, HORIZON_DAYS, outcome=True)
 
 
@@ -53,7 +53,7 @@ def test_the_naive_model_ranks_exactly_by_recent_spend(many):
 
 
 def test_few_customers_get_a_linear_model_that_says_so():
-    with database(drawn(300, 150, leave=0.1)) as db:
+    with database(drawn(300, 175, leave=0.1)) as db:
         model = fit_churn(training_rows(db, CUTOFF, HORIZON_DAYS), HORIZON_DAYS)
     assert model.family == "linear"
     assert "too few for trees" in model.note

@@ -127,3 +127,14 @@ def test_an_open_interval_covers_whoever_did_not_come():
     share, width = interval_coverage(outcome, early, late, 28)
     assert share == pytest.approx(2 / 3)
     assert width == pytest.approx((3 + 19 + 11) / 3)
+
+
+def test_rankings_as_good_as_each_other_leave_the_choice_to_accuracy():
+    spend = np.arange(2000.0)
+    nearly = spend.copy()
+    nearly[:20] = nearly[:20][::-1]
+    candidates = {
+        "loud": Candidate({"ranking": spend, "mean": 3 * spend, "median": 3 * spend}),
+        "right": Candidate({"ranking": nearly, "mean": spend, "median": spend}),
+    }
+    assert choose("expected_spend", spend, candidates) == "right"
