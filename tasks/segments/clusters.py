@@ -74,9 +74,13 @@ class Review:
 
     @property
     def worth(self) -> float:
-        """What candidates are ranked by: explained next-period spend (separation without a history) times stability."""
+        """What candidates are ranked by: explained next-period spend (separation without a history) times stability.
+
+        Stability is the mean of both kinds, as far as they are known.
+        """
         says = self.eta_squared if self.eta_squared is not None else max(self.silhouette or 0.0, 0.0)
-        return says * (self.stability if self.stability is not None else 1.0)
+        known = [value for value in (self.stability, self.weekly_stability) if value is not None]
+        return says * (sum(known) / len(known) if known else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ _PHRASES: dict[str, tuple[str, str, str, int, str]] = {
     **{f"orders_{days}d": ("", f"order in {days} days", f"orders in {days} days", 0, "") for days in (30, 90, 365)},
     **{f"spend_{days}d": ("spent", f"in {days} days", f"in {days} days", 2, "") for days in (30, 90, 365)},
 }
+_BEHIND = {"r_score": "recency_days", "f_score": "orders", "m_score": "monetary"}  # what a score was made from
 _FALLBACK = ("recency_days", "orders", "monetary")
 
 
@@ -66,6 +67,8 @@ def _tell_comparison(condition: Condition, parameters: Parameters) -> str:
         entry = f"CAST({parameters.add(condition.constants[0])} AS VARCHAR)"
         holds = f"coalesce(list_contains({info.name}, {entry}), false)"
         return f"CASE WHEN {holds} THEN '{_name(info)}: ' ELSE '{_name(info)}: not ' END || {entry}"
+    if info.name in _BEHIND:
+        return f"{field_sql(FIELDS[_BEHIND[info.name]])} || ' (' || {field_sql(info)} || ')'"
     return field_sql(info)
 
 

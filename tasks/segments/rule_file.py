@@ -34,7 +34,7 @@ def parse_rules(text: str, address: str) -> RuleFile:
     """
     values, lines = parse_yaml(text, address)
     try:
-        rules = RuleFile(**values)
+        rules = RuleFile.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(describe_problems(error, address, lines, RuleFile)) from None
     problems = list(find_problems(rules))

@@ -79,6 +79,14 @@ class Condition(Settings):
             raise ValueError(f"{raw!r} is no operator. " + (f"Did you mean {hint!r}?" if hint else f"Known: {known}."))
         return raw
 
+    @field_validator("value", mode="before")
+    @classmethod
+    def _plain_value(cls, raw: Any) -> Any:
+        parts = raw if isinstance(raw, list | tuple) else [raw]
+        if raw is not None and not all(isinstance(part, bool | int | float | str) for part in parts):
+            raise ValueError(f"{raw!r} is no value. Write numbers, texts or true/false; a day as days after the run.")
+        return raw
+
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         forms = [name for name in ("all", "any", "not_", "field") if getattr(self, name) is not None]

@@ -26,7 +26,7 @@ NUMBERS = st.integers(-3, 9) | st.sampled_from([0.5, 2.5, 2.0000000001, 1e12, -0
 DEFAULT = load_rules()
 SCHEMA = CONTRACTS["customer_features"].schema
 NARROW = ("orders", "monetary", "gap_ratio", "top_category", "top_categories", "is_business", "next_order_date")
-CALM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CALM = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def cells(field: FieldInfo) -> st.SearchStrategy[Any]:

@@ -50,6 +50,7 @@ def test_the_rules_that_come_with_the_system_are_sound() -> None:
         ("{field: orders, op: is missing, value: 9}", 5, "takes no value"),
         ('{field: orders, op: ">=", value: 3, unit: orders}', 5, "unknown key"),
         ('{all: [{field: orders, op: ">=", value: 3}], op: "="}', 5, "either one comparison"),
+        ('{field: next_order_date, op: "<=", value: 2026-06-01}', 5, "a day as days after the run"),
         ("nobody", 5, "Write `everyone`"),
         ("{any: []}", 5, "at least 1 item"),
         ("{field: customer_id, op: is present}", 5, "there is no field 'customer_id'"),
@@ -60,6 +61,17 @@ def test_a_mistake_in_a_condition_is_told_with_line_and_remedy(condition: str, l
     told = problems_of(with_condition(condition))
     assert told.startswith(f"segments.yaml line {line}: primary[0].when")
     assert words in told
+
+
+@pytest.mark.parametrize("text", ["1: one", "primary: []", "primary: {id: vip}", "primary: [3]", "audiences: []"])
+def test_a_file_of_another_shape_is_told_and_never_crashes(text: str) -> None:
+    assert problems_of(text).startswith("segments.yaml")
+
+
+@pytest.mark.parametrize("operator", ["=", ">=", "!="])
+def test_an_operator_without_quotes_is_told_with_its_line(operator: str) -> None:
+    text = with_condition("").replace("when: \n", f"when:\n      field: orders\n      op: {operator}\n      value: 3\n")
+    assert "not valid YAML" in problems_of(text)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
