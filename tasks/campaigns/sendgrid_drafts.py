@@ -92,7 +92,6 @@ def _ensure_design(wire: Wire, draft: Draft) -> tuple[str, bool]:
         "subject": message.subject,
         "html_content": message.html,
         "plain_content": message.plain,
-        "generate_plain_content": False,
     }
     named = [entry for entry in wire.pages("GET", "designs") if entry.get("name") == draft.name]
     if not named:
@@ -101,7 +100,7 @@ def _ensure_design(wire: Wire, draft: Draft) -> tuple[str, bool]:
     there = wire.ask("GET", f"designs/{design_id}")
     if all(_plain(there.get(part)) == _plain(wanted[part]) for part in ("subject", "html_content", "plain_content")):
         return design_id, False
-    wire.ask("PATCH", f"designs/{design_id}", body=wanted)
+    wire.ask("PATCH", f"designs/{design_id}", body={**wanted, "generate_plain_content": False})
     return design_id, True
 
 

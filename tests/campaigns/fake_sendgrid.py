@@ -266,7 +266,7 @@ def _delete_members(self: FakeSendGrid, request: Request, list_id: str) -> tuple
     return 202, {"job_id": _job(self, "delete", len(ids), [])}
 
 
-_DESIGN = {"name", "subject", "html_content", "plain_content", "generate_plain_content"}
+_DESIGN = {"name", "subject", "html_content", "plain_content"}
 
 
 def _get_designs(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
@@ -288,7 +288,7 @@ def _post_design(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
 
 
 def _patch_design(self: FakeSendGrid, request: Request, design_id: str) -> tuple[int, Any]:
-    _only(request.body, _DESIGN)
+    _only(request.body, _DESIGN | {"generate_plain_content"})
     _check_html(request.body)
     _get_design(self, request, design_id)
     self.designs[design_id] |= request.body
@@ -319,7 +319,7 @@ def _single_send(self: FakeSendGrid, body: Any) -> dict[str, Any]:
     if config["suppression_group_id"] not in self.groups or any(one not in self.lists for one in send_to["list_ids"]):
         raise _bad("unknown group or list")
     design = self.designs[config["design_id"]]
-    shown = {part: design[part] for part in ("subject", "html_content", "plain_content", "generate_plain_content")}
+    shown = {part: design[part] for part in ("subject", "html_content", "plain_content")}
     return {**body, "email_config": {**config, **shown, "editor": "code", "custom_unsubscribe_url": None}}
 
 

@@ -80,6 +80,7 @@ def _body(request: Request, operation: dict[str, Any], document: dict[str, Any])
 def _names(schema: Any, document: dict[str, Any]) -> Iterator[str]:
     resolved = resolve(schema, document)
     yield from resolved.get("properties", {})
+    yield from resolved.get("example", {})  # the subject of a new design stands in the example only
     for part in (*resolved.get("allOf", []), *resolved.get("oneOf", []), *resolved.get("anyOf", [])):
         yield from _names(part, document)
 
