@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import click
 
@@ -144,6 +144,104 @@ def _run_daily_job(config: str, as_of: date | None, push: str, lake: str | None,
         show_json(summary.model_dump(mode="json"))
     else:
         show_summary(summary)
+
+
+@main.command()
+@config_option
+@click.option("--platform", help="Only this destination, by name or platform.")
+@json_option
+@say_errors
+def plan(config: str, platform: str | None, as_json: bool) -> None:
+    """Say what a push would send, and store it; nothing is sent."""
+    _sync(config, "plan", platform, (), as_json=as_json)
+
+
+@main.command()
+@config_option
+@click.option("--platform", help="Only this destination, by name or platform.")
+@click.option("--release", multiple=True, help="Release a brake: DESTINATION or DESTINATION:CHECK.")
+@json_option
+@say_errors
+def apply(config: str, platform: str | None, release: tuple[str, ...], as_json: bool) -> None:
+    """Send exactly the newest stored plan."""
+    _sync(config, "apply", platform, release, as_json=as_json)
+
+
+@main.command()
+@config_option
+@click.option("--platform", help="Only this destination, by name or platform.")
+@click.option("--release", multiple=True, help="Release a brake: DESTINATION or DESTINATION:CHECK.")
+@json_option
+@say_errors
+def replay(config: str, platform: str | None, release: tuple[str, ...], as_json: bool) -> None:
+    """Send dead letters again after a fix."""
+    _sync(config, "replay", platform, release, as_json=as_json)
+
+
+def _sync(
+    config: str,
+    mode: Literal["plan", "apply", "replay"],
+    platform: str | None,
+    release: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    from flows.console import progress, show_json
+    from flows.show import show_pushes
+    from flows.sync_segments import sync_segments
+
+    with progress():
+        pushes = sync_segments(config, mode, platform, release)
+    if as_json:
+        show_json([one.model_dump(mode="json") for one in pushes])
+    else:
+        show_pushes(pushes, applied=mode != "plan")
+
+
+@main.command()
+@click.argument("customer_id")
+@config_option
+@as_of_option
+@json_option
+@say_errors
+def explain(customer_id: str, config: str, as_of: date | None, as_json: bool) -> None:
+    """Say why a customer is where they are: features, rule, predictions, offers, plan and the platform's answer."""
+    from flows.console import show_json, show_table
+    from flows.explaining import explain_customer
+
+    chapters = explain_customer(config, customer_id, as_of)
+    if as_json:
+        show_json(chapters)
+        return
+    for title, facts in chapters.items():
+        show_table(title, ["what", "value"], list(facts.items()))
+
+
+@main.command()
+@json_option
+@say_errors
+def platforms(as_json: bool) -> None:
+    """List the platforms that segments can be pushed to, and what each can do."""
+    from flows.console import show_json, show_table
+    from tasks.destinations.registry import all_platforms, missing_modules
+
+    rows = [
+        {
+            "platform": one.slug,
+            "title": one.title,
+            "version": one.api_version,
+            "retires": str(one.retires or ""),
+            "rows_per_request": one.limits.rows,
+            "lists": one.uses_lists,
+            "reads_opt_outs": one.reads_opt_outs,
+            "install": f"pip install 'retail-segmentation[{one.extra}]'" if missing_modules(one) else "",
+        }
+        for one in all_platforms()
+    ]
+    if as_json:
+        show_json(rows)
+    else:
+        show_table("Platforms", list(rows[0]), [list(row.values()) for row in rows])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The daily job: collect and cleanse, measure, segment, recommend, report, plan and push."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -54,4 +54,5 @@ def segment_customers(
 
 def scheduled_day(timezone: str) -> date:
     """The day for which the run was scheduled, in the retailer's time zone."""
-    return flow_run.scheduled_start_time.astimezone(ZoneInfo(timezone)).date()
+    start: datetime = flow_run.scheduled_start_time
+    return start.astimezone(ZoneInfo(timezone)).date()

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from flows.console import OUT, show_table
-from flows.summary import Intake, RunSummary
+from flows.summary import Intake, Pushed, RunSummary
 
 
 def show_summary(summary: RunSummary) -> None:
@@ -38,7 +38,7 @@ def show_summary(summary: RunSummary) -> None:
             ["", "check", "about", "message"],
             [[c.verdict, c.check, c.subject, c.message] for c in summary.checks],
         )
-    _show_pushes(summary)
+    show_pushes(summary.pushes, applied=summary.mode == "apply")
     if summary.report:
         OUT.print(f"Report: {summary.report}")
 
@@ -59,10 +59,10 @@ def _show_intake(intake: Intake, currency: str) -> None:
     )
 
 
-def _show_pushes(summary: RunSummary) -> None:
-    if not summary.pushes:
+def show_pushes(pushes: tuple[Pushed, ...], *, applied: bool) -> None:
+    """Print what each destination was told, or would be."""
+    if not pushes:
         return
-    applied = summary.mode == "apply"
     outcome = ["delivered", "rejected", "later"] if applied else []
     show_table(
         "Pushed" if applied else "Plan (nothing was sent; --push apply sends exactly this)",
@@ -77,7 +77,7 @@ def _show_pushes(summary: RunSummary) -> None:
                 p.skipped,
                 *([p.delivered, p.rejected, p.later] if applied else []),
             ]
-            for p in summary.pushes
+            for p in pushes
         ],
         right=(1, 2, 3, 4, 5, 6, 7, 8),
     )

@@ -116,4 +116,6 @@ class Config(BaseSettings):
 def _anchor(folder: str, path: str) -> str:
     if "://" in path or path.startswith("/"):
         return path
+    if path in {".", "./"}:
+        return folder.rstrip("/") or "/"
     return path if folder in {"", "."} else f"{folder.rstrip('/')}/{path.removeprefix('./')}"

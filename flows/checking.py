@@ -1,0 +1,94 @@
+"""Looking at everything a run will need, without writing anything anywhere."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.config import Config, DestinationSettings, load_config
+from tasks.destinations.apply import Connect
+from tasks.destinations.desired import chosen_fields, key_of
+from tasks.destinations.platform import Target
+from tasks.destinations.registry import platform_of
+from tasks.destinations.task import connect_accounts
+from tasks.errors import SegmentationError
+from tasks.intake.inspection import check_sources
+from tasks.lake.opened import open_lake
+from tasks.lake.storage import filesystem
+from tasks.segments.segmentation import read_rules
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: passed, told (works, but look at it) or stopped (a run would fail)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: str
+    subject: str
+    message: str
+
+
+def check_everything(address: str) -> list[Finding]:
+    """Check configuration, lake, sources, rules and destinations; raises ConfigurationError for an unreadable file."""
+    config = load_config(address)
+    parts = (_check_lake(config), _check_sources(config), _check_rules(config), _check_destinations(config))
+    return [Finding(verdict="passed", subject="configuration", message=address)] + [
+        one for part in parts for one in part
+    ]
+
+
+def _stopped(subject: str, error: Exception) -> Finding:
+    return Finding(verdict="stopped", subject=subject, message=str(error))
+
+
+def _check_lake(config: Config) -> Iterator[Finding]:
+    try:
+        found = filesystem(config.lake).exists(config.lake)
+    except (SegmentationError, OSError) as error:
+        yield _stopped("lake", error)
+        return
+    yield Finding(verdict="passed", subject="lake", message=config.lake if found else f"{config.lake} (will be made)")
+
+
+def _check_sources(config: Config) -> Iterator[Finding]:
+    problems = check_sources(config)
+    for problem in problems:
+        yield Finding(
+            verdict="stopped" if problem.severe else "told",
+            subject=f"source {problem.source}",
+            message=f"{problem.key}: {problem.text}",
+        )
+    wrong = {problem.source for problem in problems}
+    for source in config.sources:
+        if source.name not in wrong:
+            yield Finding(verdict="passed", subject=f"source {source.name}", message=source.files or source.connector)
+    if not config.sources:
+        yield Finding(verdict="stopped", subject="sources", message="No source is configured. Add one under `sources`.")
+
+
+def _check_rules(config: Config) -> Iterator[Finding]:
+    try:
+        rules = read_rules(open_lake(config), config)
+    except SegmentationError as error:
+        yield _stopped("segments", error)
+        return
+    count = f"{len(rules.file.primary)} segments, {len(rules.file.audiences)} audiences"
+    yield Finding(verdict="passed", subject="segments", message=f"{rules.address}: {count}")
+
+
+def _check_destinations(config: Config) -> Iterator[Finding]:
+    connect = connect_accounts()
+    for destination in config.destinations:
+        try:
+            message = _check_account(destination, connect)
+        except SegmentationError as error:
+            yield _stopped(f"destination {destination.name}", error)
+        else:
+            yield Finding(verdict="passed", subject=f"destination {destination.name}", message=message)
+
+
+def _check_account(destination: DestinationSettings, connect: Connect) -> str:
+    platform = platform_of(destination.platform)
+    with connect(destination, platform) as session:
+        fields, key = chosen_fields(destination, platform), key_of(destination, platform)
+        target = Target(destination.name, session.account, fields, key=key)
+        return platform.check(session, target)
