@@ -19,11 +19,14 @@ _SEVERE = "stopped"
 
 def check_intake(lake: Lake, config: Config, as_of: date, reports: tuple[SourceReport, ...]) -> tuple[Finding, ...]:
     """The verdict on each source: files, rows, quarantine, shrinkage, currencies, and the sums of the lake."""
-    found = {report.source: report.files_found for report in reports}
+    told = {report.source: report for report in reports}
     tables = [lake.latest(name) for name in ("intake_log", "quarantine", "order_lines", "orders")]
     with lake.database(tables) as db:
         findings = [
-            finding for source in config.sources for finding in _check_source(db, source, as_of, found.get(source.name))
+            finding
+            for source in config.sources
+            if source.name in told
+            for finding in _check_source(db, source, as_of, told[source.name])
         ]
         findings += _check_lake(db)
     return tuple(findings)
@@ -34,11 +37,8 @@ def finding_rows(findings: tuple[Finding, ...], as_of: date) -> list[dict[str, A
     return [{"as_of": as_of, "stage": STAGE, **finding.model_dump()} for finding in findings]
 
 
-def _check_source(db: duckdb.DuckDBPyConnection, source: Source, as_of: date, files_found: int | None) -> list[Finding]:
-    findings = []
-    if files_found is not None:
-        findings.append(_files_exist(source, files_found))
-    findings.append(_whole_files(db, source))
+def _check_source(db: duckdb.DuckDBPyConnection, source: Source, as_of: date, report: SourceReport) -> list[Finding]:
+    findings = [_files_exist(source, report.files_found), _whole_files(db, source, report)]
     batch = _last_batch(db, source, as_of)
     if batch is None:
         return findings
@@ -77,19 +77,22 @@ def _files_exist(source: Source, files_found: int) -> Finding:
     )
 
 
-def _whole_files(db: duckdb.DuckDBPyConnection, source: Source) -> Finding:
-    refused = db.execute(
-        "SELECT uri, reason FROM intake_log WHERE source = $source AND status = 'quarantined' ORDER BY uri",
-        {"source": source.name},
-    ).fetchall()
-    first = f" First: {refused[0][0]} {refused[0][1]}" if refused else ""
+def _whole_files(db: duckdb.DuckDBPyConnection, source: Source, report: SourceReport) -> Finding:
+    """Files refused whole; they stop the run while nothing good has come since, and are told of afterwards."""
+    refused = [file for file in report.files if file.status == "quarantined"]
+    good_since = db.execute(
+        "SELECT count(*) FROM intake_log WHERE source = $source AND status = 'taken' AND as_of >= "
+        "(SELECT max(as_of) FROM intake_log WHERE source = $source AND status = 'quarantined' AND list_contains($uris, uri))",
+        {"source": source.name, "uris": [file.uri for file in refused]},
+    ).fetchall()[0][0]
+    first = f" {refused[0].uri}: {refused[0].reason}" if refused else ""
     return Finding(
         check="whole_files",
         subject=source.name,
-        verdict=_verdict(failed=bool(refused), stops=False),
+        verdict=_verdict(failed=bool(refused), stops=source.checks.on_breach == "stop" and not good_since),
         value=len(refused),
         limit=0,
-        message=f"{len(refused)} files could not be taken at all.{first}",
+        message=f"Source {source.name}: {len(refused)} files could not be taken at all.{first}",
     )
 
 

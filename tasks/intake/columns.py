@@ -157,3 +157,4 @@ DATASETS: dict[Dataset, tuple[MappedColumn, ...]] = {
 
 CONSENT_CHANNELS = ("email", "sms", "phone", "post", "ads")
 PEOPLE_KEYS = tuple(column.name for column in PERSON)
+ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}

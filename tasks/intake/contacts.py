@@ -6,11 +6,10 @@ import duckdb
 import phonenumbers
 import pyarrow as pa
 
-from tasks.config import Config, Dataset, Source
-from tasks.intake.columns import DATASETS, SQL_TYPES
+from tasks.config import Config, Source
+from tasks.intake.columns import ABOUT_PEOPLE, DATASETS, SQL_TYPES
 from tasks.intake.reading import quote
 
-_ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
 _INTERNATIONAL = re.compile(r"^(?:\+|00)([1-9]\d{7,14})$")
 _FILLING = re.compile(r"[\s().\-/]+")
 _MAIL = r"^[^@\s]+@[^@\s]+\.[^@\s.]+$"
@@ -77,7 +76,7 @@ def _named(db: duckdb.DuckDBPyConnection, source: Source, config: Config, rows: 
     if "phone" in source.columns:
         _spell_phones(db, config.country)
         rows = f"SELECT given.* REPLACE (spelled AS phone) FROM ({rows}) given LEFT JOIN phones ON phone = written"
-    nameless = "customer_key IS NULL AND reasons = ''" if source.dataset in _ABOUT_PEOPLE else "false"
+    nameless = "customer_key IS NULL AND reasons = ''" if source.dataset in ABOUT_PEOPLE else "false"
     return (
         f"SELECT * REPLACE (CASE WHEN {nameless} THEN 'missing_customer' ELSE reasons END AS reasons) FROM ("
         f"SELECT *, {customer_key_sql(source.id_space)} AS customer_key FROM ("

@@ -2,12 +2,10 @@
 
 import duckdb
 
-from tasks.config import Dataset, Source
+from tasks.config import Source
 from tasks.errors import ConfigurationError
+from tasks.intake.columns import ABOUT_PEOPLE, DATASETS
 from tasks.intake.contacts import plain_id_sql, replace_facts
-from tasks.intake.columns import DATASETS
-
-_ABOUT_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
 
 
 def person_hash_sql(handle: str) -> str:
@@ -41,7 +39,7 @@ def leave_out_forgotten(db: duckdb.DuckDBPyConnection, source: Source, person_ke
         f"CASE WHEN {hidden} THEN NULL ELSE {name} END AS {name}"
         for name in ("customer_id", "loyalty_id", "email", "phone", "customer_key")
     )
-    refused = f"{hidden}" if source.dataset in _ABOUT_PEOPLE else "false"
+    refused = f"{hidden}" if source.dataset in ABOUT_PEOPLE else "false"
     replace_facts(
         db,
         f"SELECT * REPLACE ({blanks}, CASE WHEN {refused} THEN 'forgotten' ELSE reasons END AS reasons, "

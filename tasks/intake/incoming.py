@@ -16,7 +16,7 @@ from tasks.intake.forgotten import leave_out_forgotten
 from tasks.intake.mapping import MappingProblemError, locked_database, mapped_sql, mapped_types
 from tasks.intake.order_rows import order_rows_sql
 from tasks.intake.other_rows import other_rows_sql
-from tasks.intake.reading import BATCH_ROWS, OpenFile, UnreadableFileError, open_file, reading_errors
+from tasks.intake.reading import BATCH_ROWS, BROKEN_LINE, OpenFile, UnreadableFileError, open_file, reading_errors
 from tasks.lake import Lake
 
 _ALWAYS_FILLED = ("quantity", "discount", "amount")
@@ -101,8 +101,8 @@ def _finished(checked: str, source: Source) -> str:
     contacts = {"email", "phone"} & set(source.columns)
     undecided = "OR (customer_id IS NULL AND loyalty_id IS NULL)" if contacts else ""
     return (
-        f"SELECT row, {names}, marks AS reasons, stake, "
-        f"CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END AS raw FROM ({checked})"
+        f"SELECT row, {names}, CASE WHEN contains(marks, '{BROKEN_LINE}') THEN '{BROKEN_LINE}' ELSE marks END AS reasons, "
+        f"stake, CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END AS raw FROM ({checked})"
     )
 
 
@@ -112,7 +112,10 @@ def _keep_broken_lines(db: duckdb.DuckDBPyConnection, opened: OpenFile) -> None:
         return
     last = db.sql("SELECT coalesce(max(row), 0) FROM incoming").fetchall()[0][0]
     db.executemany(
-        "INSERT INTO incoming BY NAME SELECT $row AS row, 'broken_line' AS reasons, 0 AS stake, "
+        "INSERT INTO incoming BY NAME SELECT $row AS row, $reason AS reasons, 0 AS stake, "
         "to_json({line: $line, text: $text})::VARCHAR AS raw",
-        [{"row": last + position, "line": line, "text": text} for position, (line, text) in enumerate(broken, start=1)],
+        [
+            {"row": last + position, "reason": BROKEN_LINE, "line": line, "text": text}
+            for position, (line, text) in enumerate(broken, start=1)
+        ],
     )

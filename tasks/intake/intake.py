@@ -3,9 +3,11 @@
 from datetime import date
 
 from tasks.config import Config, Dataset, Source
+from tasks.errors import ConfigurationError
 from tasks.intake.checks import check_intake
 from tasks.intake.identity import resolve_identity
 from tasks.intake.orders import build_orders
+from tasks.intake.mapping import find_problems
 from tasks.intake.report import IntakeReport
 from tasks.intake.take import take_source
 from tasks.lake import Lake
@@ -30,8 +32,16 @@ def in_order(sources: tuple[Source, ...]) -> list[Source]:
     return sorted(sources, key=lambda source: source.dataset not in _FIRST)
 
 
+def refuse_bad_mappings(config: Config) -> None:
+    """Raise ``ConfigurationError`` with every mapping that no file could satisfy, before anything is read or written."""
+    problems = [f"source {s.name}, {problem}" for s in config.sources for problem in find_problems(s)]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
 def take_in(lake: Lake, config: Config, as_of: date, person_key: str = "") -> IntakeReport:
     """Take all new files, join customers, build orders, check; the report with the snapshots that later stages read."""
+    refuse_bad_mappings(config)
     reports = []
     facts_begin = False
     for source in in_order(config.sources):

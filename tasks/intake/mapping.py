@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from tasks.config import Source
-from tasks.intake.columns import DATASETS, SQL_TYPES, Kind, MappedColumn
-from tasks.intake.reading import BROKEN, ROW, quote
+from tasks.config import Dataset, Source
+from tasks.intake.columns import ABOUT_PEOPLE, DATASETS, PEOPLE_KEYS, SQL_TYPES, Kind, MappedColumn
+from tasks.intake.reading import BROKEN, BROKEN_LINE, ROW, quote
 
 _LOCK = (
     "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET enable_external_access = false; "
@@ -58,37 +58,40 @@ def locked_database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def find_problems(source: Source, schema: pa.Schema) -> list[MappingProblemError]:
-    """Everything that keeps the source's expressions from fitting a file of this schema."""
-    problems = _unknown_keys(source)
+def find_problems(source: Source) -> list[MappingProblemError]:
+    """What is wrong with a mapping before any file is seen: unknown columns of ours, required ones missing."""
+    mapped = set(source.columns)
+    problems = [
+        MappingProblemError(
+            f"columns.{name}", f"is no column of {source.dataset}. {did_you_mean(name, _names(source))}"
+        )
+        for name in source.columns
+        if name not in _names(source)
+    ]
     problems += [
         MappingProblemError("columns", f"{column.name} is missing. Add it with an expression over their columns.")
         for column in DATASETS[source.dataset]
-        if column.required and column.name not in source.columns
+        if column.required and column.name not in mapped
     ]
-    if source.dataset == "orders" and not {"amount", "unit_price"} & set(source.columns):
-        problems.append(MappingProblemError("columns", "map amount, or quantity and unit_price."))
-    if "customer_id" in _names(source) and not {"customer_id", "loyalty_id", "email", "phone"} & set(source.columns):
-        problems.append(MappingProblemError("columns", "map at least one of customer_id, loyalty_id, email, phone."))
+    if source.dataset is Dataset.ORDERS and not {"amount", "unit_price"} & mapped:
+        problems.append(MappingProblemError("columns", "amount is missing. Map it, or quantity and unit_price."))
+    if source.dataset in ABOUT_PEOPLE and not set(PEOPLE_KEYS) & mapped:
+        problems.append(MappingProblemError("columns", f"map at least one of {', '.join(PEOPLE_KEYS)}."))
+    return problems
+
+
+def find_type_problems(source: Source, schema: pa.Schema) -> list[MappingProblemError]:
+    """Everything that keeps the source's expressions from fitting a file of this schema."""
     with locked_database("1GB") as database:
         try:
             mapped_types(database, source, schema)
         except MappingProblemError:
-            problems += _each_problem(database, source, schema)
-    return problems
+            return list(_each_problem(database, source, schema))
+    return []
 
 
 def _names(source: Source) -> list[str]:
     return [column.name for column in DATASETS[source.dataset]]
-
-
-def _unknown_keys(source: Source) -> list[MappingProblemError]:
-    known = _names(source)
-    return [
-        MappingProblemError(f"columns.{name}", f"is no column of {source.dataset}. {did_you_mean(name, known)}")
-        for name in source.columns
-        if name not in known
-    ]
 
 
 def _each_problem(
@@ -137,7 +140,7 @@ def _explain(
         expressions["where"] = source.where
     for key, expression in expressions.items():
         try:
-            database.sql(f"DESCRIBE SELECT TRY({expression}) FROM theirs")
+            database.sql(f"DESCRIBE SELECT TRY({_expression(expression, schema)}) FROM theirs")
         except duckdb.Error as own:
             return MappingProblemError(key, _describe(expression, schema, own))
     return MappingProblemError("columns", str(error).split("\n", 1)[0])
@@ -148,7 +151,11 @@ def _describe(expression: str, schema: pa.Schema, error: duckdb.Error) -> str:
     theirs = [name for name in schema.names if not name.startswith("#")]
     if missing := _MISSING.search(text):
         return f"there is no column {missing[1]!r} in the file. {did_you_mean(missing[1], theirs)}"
-    hint = " Columns of CSV and NDJSON files are text: CAST(… AS DOUBLE)." if "No function matches" in text else ""
+    hint = ""
+    if "No function matches" in text:
+        hint = " Columns of CSV and NDJSON files are text: CAST(… AS DOUBLE)."
+    elif "syntax error" in text:
+        hint = ' Put names of columns that are words of SQL, or hold blanks, in double quotes: "order".'
     return f"the expression {expression!r} is not valid ({text.split(chr(10), 1)[0]}).{hint}"
 
 
@@ -162,11 +169,18 @@ def did_you_mean(name: str, known: list[str]) -> str:
 def _bound_sql(source: Source, schema: pa.Schema) -> str:
     """Row number, each expression as ``_name`` and the whole row, of the rows that belong to the source."""
     known = _names(source)
-    expressions = [f"TRY({text}) AS _{name}" for name, text in source.columns.items() if name in known]
+    expressions = [
+        f"TRY({_expression(text, schema)}) AS _{name}" for name, text in source.columns.items() if name in known
+    ]
     fields = ", ".join(f"{name} := theirs.{name}" for name in map(identifier, schema.names) if name[1] != "#")
     carried = [f'theirs."{name}"' for name in schema.names if name.startswith("#")]
     condition = f"WHERE TRY({source.where})" if source.where else ""
     return f'SELECT {", ".join([*carried, *expressions])}, struct_pack({fields}) AS "#raw" FROM theirs {condition}'
+
+
+def _expression(text: str, schema: pa.Schema) -> str:
+    """The expression; one that is just a column's name may be a word of SQL, like order, and is quoted."""
+    return identifier(text.strip()) if text.strip() in schema.names else text
 
 
 def identifier(name: str) -> str:
@@ -186,7 +200,7 @@ def mapped_sql(source: Source, schema: pa.Schema, types: dict[str, str], zone: s
     marks = [f"CASE WHEN {test} THEN '{code}' END" for code, test in tests.values()]
     if BROKEN in schema.names:
         raw = f'CASE WHEN "{BROKEN}" IS NULL THEN to_json("#raw") ELSE to_json({{line: "{BROKEN}"}}) END'
-        marks.append(f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN 'broken_line' END")
+        marks.append(f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN '{BROKEN_LINE}' END")
     return (
         f'SELECT "{ROW}" AS row, {", ".join(casts)}, {joined_marks(marks)} AS marks, {raw} AS raw '
         f"FROM ({_bound_sql(source, schema)})"

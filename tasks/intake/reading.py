@@ -20,6 +20,7 @@ from tasks.lake.storage import allow_s3, filesystem, is_s3
 
 ROW = "#row"
 BROKEN = "#broken"
+BROKEN_LINE = "broken_line"
 BATCH_ROWS = 65_536
 _PACKED = {".gz", ".zst"}
 _FORMATS = {

@@ -49,7 +49,12 @@ def log_taken(incoming: Incoming) -> FileReport:
 
 
 def quarantine_file(batch: Batch, reason: str) -> FileReport:
-    """Refuse a file whole, as row 0 of its quarantine."""
+    """Refuse a file whole, as row 0 of its quarantine; said once, however often it is tried."""
+    report = FileReport(uri=batch.file.uri, status="quarantined", reason=reason)
+    with batch.lake.database([batch.lake.latest("intake_log")]) as db:
+        told = db.sql(f"SELECT reason FROM intake_log WHERE {_same_file(batch)}").fetchall()
+    if told == [(reason,)]:
+        return report
     row = {
         **_place(batch),
         "row": 0,
@@ -58,7 +63,6 @@ def quarantine_file(batch: Batch, reason: str) -> FileReport:
         "amount_at_stake": 0,
     }
     batch.lake.merge("quarantine", pa.Table.from_pylist([row], schema=CONTRACTS["quarantine"].schema))
-    report = FileReport(uri=batch.file.uri, status="quarantined", reason=reason)
     _write_log(batch, report, (None, None))
     return report
 
@@ -76,14 +80,15 @@ def _place(batch: Batch) -> dict[str, object]:
 
 def _forget_refusal(batch: Batch) -> None:
     """The file may have been refused whole in an earlier run; it is good now."""
-    whole = (
-        f"source = {quote(batch.source.name)} AND uri = {quote(batch.file.uri)} "
-        f"AND etag = {quote(batch.file.etag)} AND row = 0"
-    )
+    whole = f"{_same_file(batch)} AND row = 0"
     with batch.lake.database([batch.lake.latest("quarantine")]) as db:
         refused = db.sql(f"SELECT 1 FROM quarantine WHERE {whole}").fetchall()
     if refused:
         batch.lake.delete("quarantine", whole)
+
+
+def _same_file(batch: Batch) -> str:
+    return f"source = {quote(batch.source.name)} AND uri = {quote(batch.file.uri)} AND etag = {quote(batch.file.etag)}"
 
 
 def _write_log(batch: Batch, report: FileReport, span: Span) -> None:
