@@ -167,8 +167,8 @@ def _send(
         unknown = _create_open(db, part)
         with Journal(lake, part.plan_id, part.destination) as journal:
             parts = (platform.shape(member, target) for member in _allowed(_open_rows(db), journal))
-            sendable = _sendable(parts, platform, journal)
-            for answers in _conversations(conversation, batches(sendable, platform.limits), journal):
+            requests = _sendable(batches(parts, platform.limits), platform, journal)
+            for answers in _conversations(conversation, requests, journal):
                 journal.answered(answers)
     return unknown
 
@@ -221,12 +221,13 @@ def _allowed(rows: Iterable[tuple[Member, str | None]], journal: Journal) -> Ite
             journal.answered([skipped(Part(member, None), reason)])
 
 
-def _sendable(parts: Iterable[Part], platform: Platform, journal: Journal) -> Iterator[Part]:
-    for part in parts:
-        if fits(part, platform.limits):
-            yield part
+def _sendable(requests: Iterable[list[Part]], platform: Platform, journal: Journal) -> Iterator[list[Part]]:
+    """Refuse a customer who alone is more than a request may hold."""
+    for batch in requests:
+        if len(batch) == 1 and not fits(batch[0], platform.limits):
+            journal.answered([rejected(batch[0], "too_large", f"More than {platform.limits.bytes:,} bytes")])
         else:
-            journal.answered([rejected(part, "too_large", f"More than {platform.limits.bytes:,} bytes")])
+            yield batch
 
 
 def _conversations(

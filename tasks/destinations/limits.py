@@ -17,10 +17,7 @@ OPEN_GROUPS = 8  # batches under construction at once; the plan is sorted, so ol
 
 def size_bytes(part: Part) -> int:
     """Bytes one part adds to a request, separator included."""
-    body = part.body
-    if isinstance(body, bytes | str):
-        return len(body) + 1
-    return len(orjson.dumps(body)) + 1
+    return len(orjson.dumps(part.body)) + 1
 
 
 def fits(part: Part, limits: Limits) -> bool:

@@ -5,12 +5,14 @@ from typing import Any
 
 from tasks.destinations.platform import Change, Member
 
+CHANGES = {str(change): change for change in Change}
+
 
 def member_of(customer_id: str, change: str, payload: Mapping[str, Any]) -> Member:
     """The member a plan row describes; a moved key carries the former self that has to leave first."""
     return Member(
         customer_id=customer_id,
-        change=Change(change),
+        change=CHANGES[change],
         key=payload["key"],
         email=payload["email"],
         phone=payload["phone"],
