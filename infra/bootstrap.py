@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from prefect.events.schemas.automations import Automation
 from prefect.exceptions import ObjectNotFound
 
 from infra.automations import PREFIX, QUIET_PREFIX, Ids, comparable, desired_automations
-from infra.deployments import deployment_items, find_deployment, read_prefect_yaml
+from infra.deployments import deploy, deployment_items, find_deployment, read_prefect_yaml
 from infra.environment import VARIABLES, Environment, load_environment
 from infra.job_templates import job_schemas
 from infra.objects import alert_block_name, base_items
@@ -28,21 +29,36 @@ SUPERVISOR = "restart-run"
 NOT_YET = UUID(int=0)
 """Stands for an object that a dry run would have created."""
 
-Stage = Callable[[], Iterator[Item]]
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Objects that are compared and written together, once the stages before are done."""
+
+    items: Callable[[], Iterator[Item]]
+    write: Callable[[Sequence[Change]], None]
 
 
 def stages(
     client: SyncPrefectClient, environment: Environment, file: Path, values: Mapping[str, str]
 ) -> tuple[Stage, ...]:
-    """Return the three stages in the order in which they need each other; each is read when its turn comes."""
+    """Return the three stages in the order in which they need each other."""
     secrets = environment.secrets(values)
     parsed = read_prefect_yaml(file, environment.variables)
     triggers = frozenset(trigger.name for deployment in parsed.deployments for trigger in deployment.triggers)
     return (
-        lambda: base_items(client, environment, secrets),
-        lambda: deployment_items(client, file, parsed),
-        lambda: automation_items(client, environment, triggers),
+        Stage(lambda: base_items(client, environment, secrets), _one_by_one),
+        Stage(
+            lambda: deployment_items(client, file, parsed),
+            lambda found: deploy(file, [each.item.name for each in found]),
+        ),
+        Stage(lambda: automation_items(client, environment, triggers), _one_by_one),
     )
+
+
+def _one_by_one(found: Sequence[Change]) -> None:
+    for change in found:
+        if change.item.write:
+            change.item.write()
 
 
 def automation_items(client: SyncPrefectClient, environment: Environment, triggers: frozenset[str]) -> Iterator[Item]:
@@ -91,16 +107,18 @@ def apply(staged: tuple[Stage, ...], tell: Callable[[Change], None]) -> int:
     """Carry out every change stage by stage; return how many there were."""
     done = 0
     for stage in staged:
-        for change in changes(stage()):
+        found = changes(stage.items())
+        for change in found:
             tell(change)
-            change.item.write()
-            done += 1
+        if found:
+            stage.write(found)
+        done += len(found)
     return done
 
 
 def plan(staged: tuple[Stage, ...], tell: Callable[[Change], None]) -> int:
     """Show every change without carrying it out; return how many there are."""
-    found = [change for stage in staged for change in changes(stage())]
+    found = [change for stage in staged for change in changes(stage.items())]
     for change in found:
         tell(change)
     return len(found)

@@ -17,6 +17,7 @@ from tasks.errors import ConfigurationError
 FOLDER = Path(__file__).parent / "environments"
 _BLANK = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(:-)?\}")
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+LimitName = Annotated[str, Field(pattern=r"^[^/%&<>]+$")]
 
 
 class Section(BaseModel):
@@ -66,7 +67,7 @@ class Environment(Section):
     work_pool: Pool
     supervisor_pool: Pool
     results: Results
-    limits: dict[Slug, Limit] = {}
+    limits: dict[LimitName, Limit] = {}
     alerts: tuple[Route, ...] = ()
     fresh_within_hours: float = Field(default=25, gt=0)
     heartbeat_seconds: int = Field(default=60, ge=30)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 class Item:
     """One object on the Prefect API.
 
-    ``present`` is None where the object does not exist; ``wanted`` is None where it should not. ``write`` makes it so.
+    ``present`` is None where the object does not exist; ``wanted`` is None where it should not. ``write`` makes it so;
+    it is None for objects that are written all at once.
     ``secret``: values are compared, never shown.
     """
 
@@ -17,7 +18,7 @@ class Item:
     name: str
     wanted: Mapping[str, Any] | None
     present: Mapping[str, Any] | None
-    write: Callable[[], object]
+    write: Callable[[], object] | None = None
     secret: bool = False
 
 

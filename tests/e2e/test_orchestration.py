@@ -1,0 +1,332 @@
+"""The system runs by itself: schedules, triggers, restarts, alerts, on a process pool and as containers.
+
+Real Prefect server, real workers, moto for AWS, and a bridge that runs the containers which moto only books.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import httpx
+import pytest
+import yaml
+from botocore.config import Config
+
+from tests.e2e.ecs_bridge import Bridge, bridging
+from tests.e2e.processes import bare_environment, moto_server, prefect_server, running, wait_for, webhook_receiver
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("orchestration")]
+
+ROOT = Path(__file__).parents[2]
+APP = Path(__file__).parent / "app"
+REGION = "eu-west-1"
+AWS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION}
+MAX_RESTARTS = 1
+HEARTBEAT_SECONDS = 30
+
+
+@dataclass
+class System:
+    """Everything that is up, and short ways to ask it."""
+
+    api: httpx.Client
+    alerts: list[dict[str, Any]]
+    bridge: Bridge
+    environment: dict[str, str]
+    folder: Path
+
+    def post(self, path: str, body: Any) -> Any:
+        return self.ask("POST", path, json=body)
+
+    def ask(self, method: str, path: str, **request: Any) -> Any:
+        """SQLite answers 503 while another process writes; like Prefect's own client, ask again."""
+        answer = wait_for(lambda: _unless_busy(self.api.request(method, path, **request)), f"answer to {path}", 60)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        [found] = self.post("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return found
+
+    def start(self, name: str, traces: str, **parameters: Any) -> str:
+        """Start a run the way curl would; return its id."""
+        body = {"parameters": {"folder": str(self.folder / traces), **parameters}, "idempotency_key": traces}
+        return self.post(f"/deployments/{self.deployment(name)['id']}/create_flow_run", body)["id"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return self.ask("GET", f"/flow_runs/{run_id}")
+
+    def wait_for_state(self, run_id: str, state: str, seconds: float = 240, run_count: int = 1) -> dict[str, Any]:
+        def reached() -> dict[str, Any] | None:
+            run = self.run(run_id)
+            return run if run["state_type"] == state and run["run_count"] >= run_count else None
+
+        return wait_for(reached, f"state {state} of run {run_id}", seconds)
+
+    def states(self, run_id: str) -> list[str]:
+        states = self.ask("GET", "/flow_run_states/", params={"flow_run_id": run_id})
+        return [state["name"] for state in sorted(states, key=lambda state: state["timestamp"])]
+
+    def trace(self, traces: str) -> list[str]:
+        file = self.folder / traces / "trace"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def alerts_about(self, run_id: str) -> list[dict[str, Any]]:
+        return [alert for alert in self.alerts if run_id in alert["body"]]
+
+    def bootstrap(self, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "infra.bootstrap",
+            "--environment",
+            str(self.folder / "environment.yaml"),
+            *options,
+        ]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+
+
+def _unless_busy(answer: httpx.Response) -> httpx.Response | None:
+    return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("orchestration")
+    with ExitStack() as stack:
+        moto = stack.enter_context(moto_server(folder))
+        api = stack.enter_context(prefect_server(folder))
+        address, alerts = stack.enter_context(webhook_receiver())
+        aws = {**AWS, "AWS_ENDPOINT_URL": moto}
+        environment = bare_environment(
+            folder / "home",
+            PREFECT_API_URL=api,
+            ALERT_ADDRESS=address,
+            NIGHTLY_APP=str(APP),
+            NIGHTLY_TRACES=str(folder),
+            **aws,
+        )
+        bridge = _cluster(moto, folder, aws)
+        (folder / "environment.yaml").write_text(yaml.safe_dump(_environment(moto)))
+        system = System(
+            stack.enter_context(httpx.Client(base_url=api, timeout=60)), alerts, bridge, environment, folder
+        )
+        first = system.bootstrap()
+        assert first.returncode == 0, first.stderr
+        deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        done = subprocess.run(deploy, cwd=APP, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for pool, kind in (("e2e-process", "process"), ("e2e-ecs", "ecs")):
+            command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", kind]
+            worker = bare_environment(
+                folder / pool, PREFECT_API_URL=api, PREFECT_WORKER_QUERY_SECONDS="2", **aws, **OBSERVER
+            )
+            stack.enter_context(running(command, worker, folder / f"{pool}.log"))
+        stack.enter_context(bridging(bridge))
+        yield system
+
+
+OBSERVER = {
+    "PREFECT_INTEGRATIONS_AWS_ECS_OBSERVER_SQS_QUEUE_NAME": "e2e-ecs-events",
+    "PREFECT_INTEGRATIONS_AWS_ECS_OBSERVER_SQS_QUEUE_REGION": REGION,
+}
+
+
+def _cluster(moto: str, folder: Path, aws: dict[str, str]) -> Bridge:
+    def client(service: str) -> Any:
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(
+            service, endpoint_url=moto, region_name=REGION, config=Config(retries={"max_attempts": 3}), **keys
+        )
+
+    ecs, sqs = client("ecs"), client("sqs")
+    ecs.create_cluster(clusterName="e2e")
+    client("s3").create_bucket(Bucket="e2e", CreateBucketConfiguration={"LocationConstraint": REGION})
+    queue = sqs.create_queue(QueueName="e2e-ecs-events")["QueueUrl"]
+    inside = bare_environment(
+        folder / "container", **{name: value for name, value in aws.items() if name != "AWS_ENDPOINT_URL"}
+    )
+    return Bridge(ecs, sqs, "e2e", queue, inside, folder)
+
+
+def _environment(moto: str) -> dict[str, Any]:
+    """Like production: runs in containers, the supervisor in a process, results on S3."""
+    defaults = {
+        "image": "segmentation:e2e",
+        "cluster": "e2e",
+        "cpu": 1024,
+        "memory": 2048,
+        "env": {"PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": "reschedule"},
+    }
+    return {
+        "name": "e2e",
+        "timezone": "Europe/Amsterdam",
+        "directory": str(ROOT),
+        "config": "segmentation.yaml",
+        "work_pool": {"name": "e2e-ecs", "type": "ecs", "defaults": defaults},
+        "supervisor_pool": {"name": "e2e-process", "type": "process"},
+        "results": {"bucket": "e2e", "region": REGION, "endpoint": moto},
+        "heartbeat_seconds": HEARTBEAT_SECONDS,
+        "max_restarts": MAX_RESTARTS,
+        "restart_delay_seconds": 5,
+        "allow_private_alert_addresses": True,
+        "alerts": [{"name": "data-team", "channel": "webhook", "secret": "ALERT_ADDRESS"}],
+    }
+
+
+@pytest.fixture(scope="module")
+def lost(system: System) -> str:
+    """A run whose container vanishes without a word, started first because nobody hears of it for minutes."""
+    run_id = system.start("nightly-ecs", "lost", hold=True)
+    wait_for(lambda: any("publish" in line for line in system.trace("lost")), "second stage of the lost run", 240)
+    time.sleep(HEARTBEAT_SECONDS / 10)
+    system.bridge.lose(run_id)
+    (system.folder / "lost/open").touch()
+    return run_id
+
+
+def test_the_projects_own_deployments_are_there_and_a_change_made_by_hand_is_the_only_difference(
+    system: System,
+) -> None:
+    wanted = {each["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+    assert wanted <= {each["name"] for each in system.post("/deployments/filter", {})}
+    by_hand = {"name": "segmentation_timezone", "value": "Asia/Tokyo"}
+    system.ask("PATCH", "/variables/name/segmentation_timezone", json=by_hand)
+    shown = system.bootstrap("--check")
+    assert (shown.returncode, shown.stdout) == (1, DIFFERENCE)
+    assert "1 differences" in shown.stderr
+    assert system.bootstrap().stdout == f"{DIFFERENCE}1 changed\n"
+
+
+DIFFERENCE = "~ variable segmentation_timezone\n    value: 'Asia/Tokyo' → 'Europe/Amsterdam'\n"
+
+
+@pytest.mark.usefixtures("lost")
+def test_a_cron_deployment_gets_its_runs(system: System) -> None:
+    """The versions that are pinned work together: with others the server looks healthy and schedules nothing."""
+    scheduled = {
+        "deployments": {"name": {"any_": ["nightly"]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    runs = wait_for(lambda: system.post("/flow_runs/filter", scheduled), "scheduled runs")
+    times = {
+        datetime.fromisoformat(run["expected_start_time"]).astimezone(ZoneInfo("Europe/Amsterdam")) for run in runs
+    }
+    assert {(each.hour, each.minute) for each in times} == {(6, 0)}
+    assert min(times) > datetime.now(UTC)
+
+
+def test_a_triggered_and_a_manual_run_complete_on_the_process_pool_and_in_a_container(system: System) -> None:
+    by_hand = {name: system.start(name, f"hand-{name}", source="hand") for name in ("nightly", "nightly-ecs")}
+    event = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "shop.purchase",
+        "resource": {"prefect.resource.id": "shop.order.1"},
+        "payload": {"folder": str(system.folder / "event")},
+    }
+    system.post("/events", [event])
+    for name, run_id in by_hand.items():
+        system.wait_for_state(run_id, "COMPLETED")
+        assert [line.split(" attempt")[0] for line in system.trace(f"hand-{name}")] == [
+            "gather hand",
+            "publish hand",
+            "done hand",
+        ]
+    for traces in ("event", "event-ecs"):
+        wait_for(lambda traces=traces: any("done event" in line for line in system.trace(traces)), "triggered run", 240)
+
+
+def test_the_container_gets_the_command_that_the_image_has(system: System) -> None:
+    [arn, *_] = system.bridge.ecs.list_task_definitions()["taskDefinitionArns"]
+    assert "/prefect_e2e-ecs_" in arn  # the family that the worker's role may start
+    run_id = system.start("nightly-ecs", "command")
+    container = wait_for(lambda: system.bridge.container(run_id), "container")
+    assert container.command == ["prefect", "flow-run", "execute"]
+    system.wait_for_state(run_id, "COMPLETED")
+
+
+def test_a_killed_container_is_reported_within_seconds_and_its_run_ends_with_finished_stages_reused(
+    system: System,
+) -> None:
+    run_id = system.start("nightly-ecs", "killed", hold=True)
+    wait_for(lambda: any("publish" in line for line in system.trace("killed")), "second stage", 240)
+    system.bridge.kill(run_id)
+    killed = time.time()
+    (system.folder / "killed/open").touch()
+    [alert] = wait_for(lambda: system.alerts_about(run_id)[:1], "alert about the killed run", 60)
+    assert alert["at"] - killed < 15
+    assert alert["subject"] == "[segmentation] nightly-ecs: run failed"
+    run = system.wait_for_state(run_id, "COMPLETED", run_count=2)
+    assert run["run_count"] == 2
+    assert [line.split(" pid")[0] for line in system.trace("killed")] == [
+        "gather till attempt 1",
+        "publish till attempt 1",
+        "publish till attempt 2",
+        "done till attempt 2",
+    ]
+    assert "Crashed" in system.states(run_id)
+
+
+def test_a_spot_interruption_hands_the_run_back_without_an_alert(system: System) -> None:
+    run_id = system.start("nightly-ecs", "interrupted", hold=True)
+    wait_for(lambda: any("publish" in line for line in system.trace("interrupted")), "second stage", 240)
+    system.bridge.interrupt(run_id)
+    wait_for(lambda: "AwaitingRetry" in system.states(run_id), "rescheduled state", 60)
+    (system.folder / "interrupted/open").touch()
+    system.wait_for_state(run_id, "COMPLETED", run_count=2)
+    assert [line for line in system.trace("interrupted") if "gather" in line][1:] == []
+    assert "Crashed" not in system.states(run_id)
+    assert system.alerts_about(run_id) == []
+
+
+def test_a_run_that_always_fails_stops_after_its_tries_with_one_final_alert(system: System) -> None:
+    run_id = system.start("nightly", "failing", fail=True)
+    final = wait_for(lambda: _final(system.alerts_about(run_id)), "final alert", 240)
+    run = system.run(run_id)
+    assert (run["state_type"], run["run_count"]) == ("FAILED", 1 + MAX_RESTARTS)
+    assert len([line for line in system.trace("failing") if "gather" in line]) == 1
+    assert final[0]["body"].splitlines()[:3] == [
+        "What happened: A run of nightly failed again and is not restarted any more.",
+        "What it means: What this run produces is missing or older than it should be.",
+        (
+            "What happens next: A person must act: open the run, mend the cause it names, then press Retry; "
+            "finished stages are reused."
+        ),
+    ]
+    assert f"/runs/flow-run/{run_id}" in final[0]["body"]
+    text = str(system.alerts)
+    assert "ana@example.com" not in text
+    assert "sk-live-123" not in text
+    time.sleep(5)
+    assert len(_final(system.alerts_about(run_id))) == 1
+
+
+def _final(alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [alert for alert in alerts if alert["subject"].endswith(": gave up")]
+
+
+def test_a_run_whose_machine_vanished_is_found_by_its_heartbeat_and_completed(system: System, lost: str) -> None:
+    system.wait_for_state(lost, "COMPLETED", 300, run_count=2)
+    assert len([line for line in system.trace("lost") if "gather" in line]) == 1
+    assert "Crashed" in system.states(lost)
+
+
+def test_no_alert_is_broken(system: System) -> None:
+    failed = {
+        "filter": {
+            "event": {"name": ["prefect.automation.action.failed"]},
+            "occurred": {"since": "2020-01-01T00:00:00Z"},
+        }
+    }
+    events = system.post("/events/filter", failed)["events"]
+    loud = [each for each in events if not each["resource"]["prefect.resource.name"].startswith("segmentation (quiet)")]
+    assert [(each["resource"]["prefect.resource.name"], each["payload"].get("reason")) for each in loud] == []
