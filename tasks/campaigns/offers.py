@@ -154,7 +154,7 @@ def _rows(db: duckdb.DuckDBPyConnection, source: str, as_of: date | None = None)
 
 def _parquet(table: pa.Table, as_of: date) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"format": FORMAT, "as_of": str(as_of)}), sink, store_schema=False)
+    pq.write_table(table.replace_schema_metadata({"format": FORMAT, "as_of": str(as_of)}), sink)
     return sink.getvalue()
 
 
