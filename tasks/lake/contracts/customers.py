@@ -37,7 +37,7 @@ CUSTOMERS = Contract(
         Column("income_band", TEXT, "Income group as the source gives it"),
         Column("household_size", WHOLE, "People in the household; 5 stands for five and more", "people"),
         Column("is_business", FLAG, "Known to buy for a business"),
-        Column("created_at", INSTANT, "First known in any source", "UTC"),
+        Column("created_at", INSTANT, "First known in any source; null where no source says when", "UTC"),
         required("sources", TEXTS, "Sources that know the customer, sorted"),
     ),
 )
