@@ -85,9 +85,10 @@ def new_candidates(know: Knowledge, bought: Purchases, visits: Visits, *, featur
 def _appetite(know: Knowledge, pairs: Pairs, visits: Visits, customer: Codes) -> dict[str, Floats]:
     """How often a customer comes and how readily new items are tried."""
     size = know.world.customers
+    tried = np.bincount(pairs.customer[pairs.first_age <= EXPOSED_DAYS], minlength=size)
     return {
         "owned": np.bincount(pairs.customer, minlength=size).astype(np.float64)[customer],
-        "tried_lately": np.bincount(pairs.customer[pairs.first_age <= EXPOSED_DAYS], minlength=size)[customer] * 1.0,
+        "tried_lately": tried.astype(np.float64)[customer],
         "last_visit_age": last_visit_age(visits, know.cutoff, size)[customer],
         "visits_21": visit_rhythm(visits, know.cutoff, 21, size)[customer],
         "visits_120": visit_rhythm(visits, know.cutoff, 120, size)[customer],

@@ -50,7 +50,7 @@ def fit_neighbours(pairs: Pairs, bought_lately: Floats, limit: int, *, bm25: boo
 
 
 def _ease(owned: sparse.csr_matrix) -> Weights:
-    gram = (owned.T @ owned).toarray()  # whole numbers: the order of customers does not matter
+    gram: Weights = (owned.T @ owned).toarray()  # whole numbers: the order of customers does not matter
     if not len(gram):
         return gram
     gram[np.diag_indices_from(gram)] += RIDGE_SHARE * owned.shape[0]
@@ -74,7 +74,7 @@ def _bm25(owned: sparse.csr_matrix) -> Weights:
     norm = 1 - BM25_B + BM25_B * owners / owners.mean()
     weighted = (BM25_K1 + 1) / (BM25_K1 * norm[table.col] + 1) * rarity[table.row]
     vectors = sparse.csr_matrix((weighted.astype(np.float32), (table.row, table.col)), shape=owned.shape)
-    likeness = (vectors.T @ vectors).toarray()
+    likeness: Weights = (vectors.T @ vectors).toarray()
     np.fill_diagonal(likeness, 0)
     if items > NEIGHBOURS_KEPT:
         cut = np.partition(likeness, items - NEIGHBOURS_KEPT, axis=0)[items - NEIGHBOURS_KEPT]

@@ -138,4 +138,4 @@ def run_starts(*keys: Codes) -> Codes:
 
 
 def _sum(codes: Codes, values: Floats, size: int) -> Floats:
-    return np.bincount(codes, values, size)
+    return np.bincount(codes, values, size).astype(np.float64)

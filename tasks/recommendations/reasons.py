@@ -29,7 +29,7 @@ _REASONS = """
                    format('You buy {} about every {} days', p.name, greatest(1, round(gap_days))::INT)
                WHEN o.kind = 'replenish' THEN format('You bought {} before', p.name)
                WHEN o.kind = 'up_sell' THEN format('A step up from {}, which you buy', a.name)
-               WHEN o.kind = 'cross_sell' AND a.name IS NOT NULL THEN
+               WHEN o.kind = 'cross_sell' AND a.name <> p.name THEN
                    format('Customers who buy {} also buy {}', a.name, p.name)
                WHEN o.kind = 'cross_sell' THEN format('{} goes with what you buy', p.name)
                WHEN segment IS NULL THEN format('{} is popular at the moment', p.name)

@@ -90,7 +90,7 @@ def _open(db: duckdb.DuckDBPyConnection, as_of: date, settings: RecommendationSe
         segment_favourites(
             db, cutoff - settings.popularity_days, cutoff, know.popular, weight, SPARE * settings.per_customer
         ),
-        learn_rhythm(pairs_before(teachers, cutoff), know.world.items),
+        learn_rhythm(teachers, cutoff, know.world.items),
         teach(db, "product", cutoff, teachers, visited, settings, chosen),
     )
 

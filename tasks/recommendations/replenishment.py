@@ -1,25 +1,29 @@
 """When a customer will need an item again: from the customer's own gaps between purchases, with an honest interval.
 
 Gaps are taken as log-normal; a customer's mean is drawn towards the item's where there are few gaps. How far real gaps
-stray from that is not assumed but measured, with the gaps still running counted as censored (Kaplan and Meier 1958),
-so that the interval holds what it says.
+stray from that is not assumed but measured: predictions are made as of an earlier morning, and the days since then say
+how they came out (Kaplan and Meier 1958, with delayed entry, because only gaps still open that morning are seen).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.recommendations.own_history import Pairs
-from tasks.recommendations.purchases import Codes, Floats
+from tasks.recommendations.own_history import Pairs, pairs_before, run_starts
+from tasks.recommendations.purchases import Codes, Floats, Purchases
 
 LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
+OBSERVED_DAYS = 91
+"""Days before the cut-off in which earlier predictions are watched; a third of the history where that is shorter."""
 SMALLEST_VARIANCE = 1e-3
 ITEM_PRIOR = 20.0
+GAPS_OF_STRATA = np.array([2, 5, 10])
+"""Customers with 1, 2 to 4, 5 to 9 and 10 gaps or more of an item have a curve each: habits are kept, trials are not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Due:
-    """Per pair: days from the cut-off until the next purchase (NaN is never within reach of the data).
+    """Per pair: days from the cut-off until the next purchase (NaN: later than any observed gap, perhaps never).
 
     ``first`` and ``last`` bound an 80 % interval around ``middle``; ``gap_days`` is the usual time between two
     purchases. All are NaN for pairs with one day of purchase.
@@ -32,87 +36,108 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rhythm:
-    """Logarithms of gaps: the mean per item, the variance within a customer's gaps and between customers.
+class Curve:
+    """Share of standardised gaps that are still open at ``residual`` (sorted)."""
 
-    ``residual`` (sorted) and ``survival`` are the measured curve of standardised gaps.
+    residual: Floats
+    survival: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rhythm:
+    """Logarithms of gaps: the mean per item, the variance within a customer's gaps, how many gaps the item is worth.
+
+    ``curves`` has one measured curve per stratum of :data:`GAPS_OF_STRATA`.
     """
 
     item_mean: Floats
     within: float
-    between: float
-    residual: Floats
-    survival: Floats
-
-    @property
-    def prior(self) -> float:
-        """How many own gaps the item's mean is worth."""
-        return self.within / self.between
+    prior: float
+    curves: tuple[Curve, ...]
 
 
-def learn_rhythm(pairs: Pairs, items: int) -> Rhythm:
-    """Measure how regularly customers come back to items."""
-    count, total, squares, latest = _gaps(pairs)
-    overall = float(total.sum() / max(count.sum(), 1))
-    item_total = np.bincount(pairs.item, total, items)
-    item_mean = (item_total + ITEM_PRIOR * overall) / (np.bincount(pairs.item, count, items) + ITEM_PRIOR)
-    many, any_gap = count > 1, count > 0
-    spread = (squares - total**2 / np.maximum(count, 1))[many].sum()
-    within = max(float(spread / max((count[many] - 1).sum(), 1)), SMALLEST_VARIANCE)
-    apart = (total / np.maximum(count, 1) - item_mean[pairs.item])[any_gap]
-    noise = within / np.maximum(count[any_gap], 1)
-    between = max(float((apart**2 - noise).mean()) if len(apart) else 0.0, SMALLEST_VARIANCE)
-    plain = Rhythm(item_mean, within, between, np.zeros(0), np.zeros(0))
-    closed = _standardise(plain, pairs.item, count - 1, total - latest, latest)[many]
-    running = _standardise(plain, pairs.item, count, total, np.log(pairs.last_age))[any_gap]
-    residual, survival = _kaplan_meier(closed, running)
-    return Rhythm(item_mean, within, between, residual, survival)
+def learn_rhythm(bought: Purchases, cutoff: int, items: int) -> Rhythm:
+    """Measure how regularly customers come back to items before day ``cutoff``."""
+    known = bought.before(cutoff)
+    history = cutoff - int(known.day.min(initial=cutoff))
+    landmark = cutoff - max(1, min(OBSERVED_DAYS, history // 3))
+    pairs = pairs_before(known, landmark)
+    earlier = _regularity(pairs, items)
+    mean, deviation, stratum = _prediction(earlier, pairs)
+    following = _days_until_next(known.between(landmark, cutoff), pairs, landmark, items)
+    came = np.isfinite(following)
+    entry = (np.log(pairs.last_age) - mean) / deviation
+    end = (np.log(pairs.last_age + np.where(came, following, cutoff - landmark)) - mean) / deviation
+    seen = pairs.days > 1
+    curves = tuple(
+        _kaplan_meier(entry[rows], end[rows], came[rows])
+        for rows in (seen & (stratum == number) for number in range(len(GAPS_OF_STRATA) + 1))
+    )
+    now = _regularity(pairs_before(known, cutoff), items)
+    return Rhythm(now.item_mean, now.within, now.prior, curves)
 
 
 def due_days(pairs: Pairs, rhythm: Rhythm) -> Due:
     """Days until each pair's next purchase, given that it has not happened yet."""
-    count, total, _, _ = _gaps(pairs)
-    mean, deviation = _prediction(rhythm, pairs.item, count, total)
-    alive = _survival_at(rhythm, (np.log(pairs.last_age) - mean) / deviation)
-    known = count > 0
+    mean, deviation, stratum = _prediction(rhythm, pairs)
+    waited = (np.log(pairs.last_age) - mean) / deviation
+    days = np.full((3, len(pairs.item)), np.nan)
+    for number, curve in enumerate(rhythm.curves):
+        rows = np.flatnonzero((stratum == number) & (pairs.days > 1))
+        alive = np.append(1.0, curve.survival)[np.searchsorted(curve.residual, waited[rows], side="right")]
+        for line, share in enumerate((LOW, MIDDLE, HIGH)):
+            reached = np.searchsorted(-curve.survival, -alive * (1 - share), side="left")
+            quantile = np.append(curve.residual, np.nan)[reached]
+            gap = np.exp(mean[rows] + deviation[rows] * quantile)
+            days[line, rows] = np.maximum(np.round(gap - pairs.last_age[rows]), 0)
+    days[:, :] = np.where(pairs.days > 1, days, np.nan)
+    return Due(days[0], days[1], days[2], np.where(pairs.days > 1, np.exp(mean), np.nan))
 
-    def after(share: float) -> Floats:
-        reached = np.searchsorted(-rhythm.survival, -alive * (1 - share), side="left")
-        quantile = np.append(rhythm.residual, np.nan)[reached]
-        days = np.exp(mean + deviation * quantile) - pairs.last_age
-        return np.where(known, np.maximum(np.round(days), 0), np.nan)
 
-    return Due(after(LOW), after(MIDDLE), after(HIGH), np.where(known, np.exp(mean), np.nan))
+def _regularity(pairs: Pairs, items: int) -> Rhythm:
+    """Variance components of the logarithms of gaps, without curves."""
+    count, total, squares = _gaps(pairs)
+    overall = float(total.sum() / max(count.sum(), 1))
+    item_total = np.bincount(pairs.item, total, items)
+    item_mean = (item_total + ITEM_PRIOR * overall) / (np.bincount(pairs.item, count, items) + ITEM_PRIOR)
+    many, some = count > 1, count > 0
+    spread = float((squares - total**2 / np.maximum(count, 1))[many].sum())
+    within = max(spread / max(float((count[many] - 1).sum()), 1), SMALLEST_VARIANCE)
+    apart = (total / np.maximum(count, 1) - item_mean[pairs.item])[some] ** 2 - within / count[some]
+    between = max(float(apart.mean()) if len(apart) else 0.0, SMALLEST_VARIANCE)
+    return Rhythm(item_mean, within, within / between, ())
 
 
-def _gaps(pairs: Pairs) -> tuple[Floats, Floats, Floats, Floats]:
-    """Number, sum, sum of squares and last of the logarithms of each pair's gaps."""
+def _gaps(pairs: Pairs) -> tuple[Floats, Floats, Floats]:
+    """Number, sum and sum of squares of the logarithms of each pair's gaps."""
     if not len(pairs.start):
-        return np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     step = np.diff(pairs.purchases.day, prepend=0).astype(np.float64)
     step[pairs.start] = 1
     logs = np.log(step)
-    latest = np.where(pairs.days > 1, np.log(np.where(pairs.days > 1, pairs.previous_age - pairs.last_age, 1)), 0)
-    return pairs.days - 1, np.add.reduceat(logs, pairs.start), np.add.reduceat(logs**2, pairs.start), latest
+    return pairs.days - 1, np.add.reduceat(logs, pairs.start), np.add.reduceat(logs**2, pairs.start)
 
 
-def _prediction(rhythm: Rhythm, item: Codes, count: Floats, total: Floats) -> tuple[Floats, Floats]:
+def _prediction(rhythm: Rhythm, pairs: Pairs) -> tuple[Floats, Floats, Codes]:
+    """Mean and deviation of the logarithm of the present gap, and the stratum, per pair."""
+    count, total, _ = _gaps(pairs)
     weight = count + rhythm.prior
-    mean = (total + rhythm.prior * rhythm.item_mean[item]) / weight
-    return mean, np.sqrt(rhythm.within * (1 + 1 / weight))
+    mean = (total + rhythm.prior * rhythm.item_mean[pairs.item]) / weight
+    deviation = np.sqrt(rhythm.within * (1 + 1 / weight)).astype(np.float64)
+    return mean, deviation, np.searchsorted(GAPS_OF_STRATA, count, side="right")
 
 
-def _standardise(rhythm: Rhythm, item: Codes, count: Floats, total: Floats, gap: Floats) -> Floats:
-    mean, deviation = _prediction(rhythm, item, np.maximum(count, 0), total)
-    return (gap - mean) / deviation
+def _days_until_next(window: Purchases, pairs: Pairs, start: int, items: int) -> Floats:
+    first = run_starts(window.customer, window.item)
+    keys = window.customer[first] * items + window.item[first]
+    wanted = pairs.customer * items + pairs.item
+    if not len(keys):
+        return np.full(len(wanted), np.inf)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, window.day[first][at] - start, np.inf).astype(np.float64)
 
 
-def _kaplan_meier(closed: Floats, running: Floats) -> tuple[Floats, Floats]:
-    values, ended = np.unique(closed, return_counts=True)
-    everything = np.sort(np.concatenate([closed, running]))
-    at_risk = len(everything) - np.searchsorted(everything, values, side="left")
-    return values, np.cumprod(1 - ended / np.maximum(at_risk, 1))
-
-
-def _survival_at(rhythm: Rhythm, value: Floats) -> Floats:
-    return np.append(1.0, rhythm.survival)[np.searchsorted(rhythm.residual, value, side="right")]
+def _kaplan_meier(entry: Floats, end: Floats, ended: np.ndarray) -> Curve:
+    values, count = np.unique(end[ended], return_counts=True)
+    at_risk = np.searchsorted(np.sort(entry), values, side="left") - np.searchsorted(np.sort(end), values, side="left")
+    return Curve(values, np.cumprod(1 - count / np.maximum(at_risk, count + 1)))
