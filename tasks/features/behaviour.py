@@ -16,7 +16,8 @@ WITH known AS (
            lag(order_date) OVER (PARTITION BY customer_id, is_return ORDER BY order_date, order_id) AS previous_date
     FROM orders WHERE customer_id IS NOT NULL AND order_date < $as_of
 ), usual AS (
-    SELECT coalesce(quantile_disc(items, 0.5), 0) AS items FROM known WHERE NOT is_return
+    SELECT coalesce(quantile_disc(items, 0.5), 0) AS items FROM {everyone}
+    WHERE customer_id IS NOT NULL AND order_date < $as_of AND NOT is_return
 )
 SELECT
     customer_id,
@@ -65,10 +66,11 @@ def _window(days: int) -> str:
     )
 
 
-def behaviour_sql() -> str:
+def behaviour_sql(everyone: str = "orders") -> str:
     """SQL over ``orders``: one row per customer with an order before ``$as_of``; also takes ``$timezone``, ``$opens``,
-    ``$closes``."""
+    ``$closes``. What is usual is measured over ``everyone``, should ``orders`` hold some customers only."""
     return _BEHAVIOUR.format(
+        everyone=everyone,
         windows=", ".join(_window(days) for days in WINDOWS_DAYS),
         store_channels=STORE_CHANNELS,
         bulk_factor=BULK_FACTOR,

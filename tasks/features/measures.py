@@ -76,16 +76,19 @@ LEFT JOIN email_consent USING (customer_id)
 """
 
 
-def measure(db: duckdb.DuckDBPyConnection, as_of: date, timezone: str, settings: FeatureSettings) -> None:
+def measure(
+    db: duckdb.DuckDBPyConnection, as_of: date, timezone: str, settings: FeatureSettings, everyone: str = "orders"
+) -> None:
     """Create the temporary table ``measures``: the columns of ``customer_features`` that need no model.
 
     Reads the views customers, orders, order_lines, category_totals, products, sessions, engagement and consent; uses
-    only what happened on local days before ``as_of``.
+    only what happened on local days before ``as_of``. ``everyone`` names a view with the orders of all customers, should
+    the others hold those of some.
     """
     values = behaviour.parameters(as_of, timezone, settings.business_hours)
     scores = rfm.scores_sql("unscored")
     steps = {
-        "behaviour": behaviour.behaviour_sql(),
+        "behaviour": behaviour.behaviour_sql(everyone),
         "main_channel": behaviour.main_channel_sql(),
         "affinity": affinity.affinity_sql(affinity.category_spend_sql(db, as_of)),
         "bought": affinity.distinct_products_sql(),

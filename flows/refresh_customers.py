@@ -1,0 +1,254 @@
+"""Events between two daily runs: drain the queue, and do again only what concerns the customers in it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatch
+from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from prefect import flow, get_run_logger
+from pydantic import BaseModel, ConfigDict
+
+from tasks.config import Config, Source, load_config
+from tasks.destinations.apply import Connect, apply_plan
+from tasks.destinations.plan import SOURCES, make_plan
+from tasks.destinations.task import connect_accounts, find_secret, person_key
+from tasks.errors import CheckFailedError, ConfigurationError
+from tasks.features.refresh import refresh_features
+from tasks.intake.concerned import WATCHED, concerned_customers, mark_refreshed, refreshed_until, state_of
+from tasks.intake.contact_files import contact_source
+from tasks.intake.dead_letters import Refusal, bury_events
+from tasks.intake.event import Event, EventKind
+from tasks.intake.events_in import land_events, remember_versions
+from tasks.intake.intake import take_in
+from tasks.intake.landing import landed
+from tasks.intake.queue import Message, Queue, open_queue
+from tasks.intake.tags import resolve_names, tag_customers
+from tasks.intake.webhooks import RefusedError, Secrets, read_delivery
+from tasks.lake import Lake, Snapshots
+from tasks.lake.opened import open_lake
+from tasks.segments.refresh import reassign
+from tasks.segments.segmentation import read_rules
+
+Mode: TypeAlias = Literal["plan", "apply"]
+_READS = (
+    *WATCHED,
+    "products",
+    "order_lines",
+    "category_totals",
+    "score_cuts",
+    "model_parameters",
+    "customer_features",
+    "customer_segments",
+)
+_BY_HAND = {EventKind.TAG, EventKind.RECALCULATE}
+
+
+class RefreshSummary(BaseModel):
+    """What became of the events of a run: taken = landed + superseded + refused + without effect."""
+
+    model_config = ConfigDict(frozen=True)
+
+    day: date | None = None
+    events: int = 0
+    refused: int = 0
+    superseded: int = 0
+    customers: int = 0
+    moved: int = 0
+    planned: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    later: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: "RefreshSummary") -> "RefreshSummary":
+        counts = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in RefreshSummary.model_fields
+            if name not in {"day", "notes"}
+        }
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        return RefreshSummary(day=other.day or self.day, notes=notes, **counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a refresh works with: lake and queue of a configuration, accounts to push to, and the time."""
+
+    config: Config
+    lake: Lake
+    queue: Queue
+    connect: Connect
+    secrets: Secrets
+    person_key: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @classmethod
+    def of(cls, config: Config) -> "Desk":
+        """The desk of a configuration; all secrets that are needed are found now, not at the first event."""
+        lake = open_lake(config)
+        secrets = {
+            platform: [find_secret(shop.secret) for shop in config.events.webhooks if shop.platform == platform]
+            for platform in {shop.platform for shop in config.events.webhooks}
+        }
+        return cls(config, lake, open_queue(config), connect_accounts(), secrets, person_key(lake))
+
+    @property
+    def today(self) -> date:
+        """The day it is where the retailer is."""
+        return self.clock().astimezone(ZoneInfo(self.config.timezone)).date()
+
+
+@flow(name="refresh-customers", flow_run_name="refresh-customers-{push}", persist_result=False)
+def refresh_customers(
+    config: str = "segmentation.yaml", push: Literal["plan", "apply"] = "plan", max_events: int = 50_000
+) -> RefreshSummary:
+    """Take events from the queue and bring exactly the customers they concern up to date.
+
+    Args:
+        config: Address of segmentation.yaml on any file system.
+        push: "plan" says what would be sent; "apply" sends exactly that.
+        max_events: Most events of one run; what is left waits for the next.
+    """
+    summary = drain(Desk.of(load_config(config)), push, max_events)
+    log = get_run_logger()
+    for note in summary.notes:
+        log.warning(note)
+    log.info(
+        "%s events, %s refused: %s customers refreshed, %s moved, %s changes planned, %s delivered",
+        *(summary.events, summary.refused, summary.customers, summary.moved, summary.planned, summary.delivered),
+    )
+    return summary
+
+
+def drain(desk: Desk, push: Mode, max_events: int) -> RefreshSummary:
+    """Take the queue batch by batch until it is empty or ``max_events`` are done; no Prefect in here."""
+    total = RefreshSummary()
+    while total.events < max_events:
+        messages = desk.queue.take(min(desk.config.events.batch, max_events - total.events))
+        if not messages:
+            break
+        total += refresh_batch(desk, messages, push)
+    return total
+
+
+def refresh_batch(desk: Desk, messages: Sequence[Message], push: Mode) -> RefreshSummary:
+    """One batch from queue to ledger; messages are finished last, so whatever breaks off is done again.
+
+    Nothing is doubled by that: files are taken once, rows are known by their keys, and who is concerned follows from the
+    state that features and segments showed last, not from the messages.
+    """
+    lake, config, at = desk.lake, desk.config, desk.clock()
+    events, refusals = _read(desk, messages)
+    bury_events(lake, desk.queue.name, refusals, at)
+    before = refreshed_until(lake)
+    if before is None:
+        before = state_of(lake)
+        mark_refreshed(lake, before)
+    done = land_events(lake, config, events)
+    fed, notes = _sources(desk, events, done.sources)
+    if fed:
+        report = take_in(lake, config.model_copy(update={"sources": fed}), desk.today, desk.person_key)
+        notes += [f"{finding.subject}: {finding.message}" for finding in report.stopped]
+    tag_customers(lake, [event for event in events if event.kind is EventKind.TAG])
+    summary = _refresh(desk, before, _named(desk, events), push, at)
+    remember_versions(lake, done)
+    desk.queue.finish(messages)
+    counts = {"events": len(messages), "refused": len(refusals), "superseded": done.superseded}
+    return summary + RefreshSummary(notes=tuple(notes), **counts)
+
+
+def _read(desk: Desk, messages: Sequence[Message]) -> tuple[list[Event], list[Refusal]]:
+    """The events in the messages; what nobody understands, or what failed too often, is refused."""
+    events: list[Event] = []
+    refusals = []
+    for message in messages:
+        if message.tries > desk.config.events.most_tries:
+            reason = f"Offered {message.tries} times without being finished; see the log of the runs."
+            refusals.append(Refusal(message.delivery, "too_many_tries", reason, message.tries))
+            continue
+        try:
+            events += read_delivery(message.delivery, desk.secrets)
+        except RefusedError as error:
+            refusals.append(Refusal(message.delivery, error.code, str(error), message.tries))
+    return events, refusals
+
+
+def _sources(desk: Desk, events: Sequence[Event], landed_for: Sequence[str]) -> tuple[tuple[Source, ...], list[str]]:
+    """The sources to be taken in: those that events were landed for, and those that new files belong to."""
+    known = landed(desk.lake, desk.config).sources
+    chosen = {source.name: source for source in known if source.name in landed_for}
+    notes = []
+    for uri in sorted({event.uri for event in events if event.kind is EventKind.CONTACT_FILE}):
+        owners = [source for source in known if fnmatch(uri, source.files)]
+        try:
+            chosen |= {source.name: source for source in owners or [contact_source(desk.config, uri)]}
+        except ConfigurationError as error:
+            notes.append(str(error))
+    return tuple(chosen.values()), notes
+
+
+def _named(desk: Desk, events: Sequence[Event]) -> list[str]:
+    """Customers that a person named, or everyone of the day."""
+    by_hand = [event for event in events if event.kind in _BY_HAND]
+    day = current_day(desk.lake)
+    if day is not None and any(event.everyone for event in by_hand):
+        rows = desk.lake.read(desk.lake.latest("customer_features"), ["customer_id"], {"as_of": day})
+        return list(rows["customer_id"].to_pylist())
+    names = [name for event in by_hand for name in event.customers]
+    return sorted(set(resolve_names(desk.lake, names).values())) if names else []
+
+
+def current_day(lake: Lake) -> date | None:
+    """The day whose features and segments are shown: the newest that has both; None before the first daily run."""
+    days = set(lake.days("customer_features")) & set(lake.days("customer_segments"))
+    return max(days, default=None)
+
+
+def _refresh(desk: Desk, before: Snapshots, named: Sequence[str], push: Mode, at: datetime) -> RefreshSummary:
+    """Measure, assign and push whoever differs between ``before`` and now, and whoever was named."""
+    lake, config = desk.lake, desk.config
+    after = state_of(lake)
+    customers = sorted({*concerned_customers(lake, before, after), *named})
+    day = current_day(lake)
+    if not customers:
+        return RefreshSummary(day=day)
+    if day is None:
+        return RefreshSummary(notes=("No daily run has finished yet: it will compute these customers.",))
+    known = Snapshots.of(lake.latest(table) for table in _READS)
+    measured = refresh_features(lake, config, day, desk.today + timedelta(days=1), customers, known)
+    known = known.having(measured)
+    assigned = reassign(lake, day, customers, read_rules(lake, config), known)
+    pushed = _push(desk, known.having(*assigned.snapshots), day, customers, push, at)
+    mark_refreshed(lake, after)
+    return pushed + RefreshSummary(day=day, customers=len(customers), moved=assigned.moved)
+
+
+def _push(
+    desk: Desk, known: Snapshots, day: date, customers: Sequence[str], push: Mode, at: datetime
+) -> RefreshSummary:
+    lake, config = desk.lake, desk.config
+    pinned = [known[table] for table in SOURCES if table in known.versions]
+    plan, _ = make_plan(
+        lake,
+        pinned,
+        config.destinations,
+        config.brake,
+        as_of=day,
+        at=at,
+        person_key=desk.person_key,
+        only=customers,
+    )
+    planned = RefreshSummary(planned=plan.changes)
+    if push != "apply" or not plan.changes:
+        return planned
+    try:
+        done = apply_plan(lake, plan, config.destinations, desk.connect, at=at, person_key=desk.person_key)
+    except CheckFailedError as error:  # a person must look; the daily run plans these customers again
+        return planned + RefreshSummary(notes=(str(error),))
+    counts = {
+        name: sum(getattr(one, name) for one in done.destinations) for name in ("delivered", "rejected", "later")
+    }
+    stopped = tuple(f"{one.destination} stopped: {one.stopped}" for one in done.destinations if one.stopped)
+    return planned + RefreshSummary(notes=stopped, **counts)
