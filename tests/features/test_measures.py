@@ -129,7 +129,7 @@ def test_the_newest_consent_wins_and_denied_beats_granted_at_the_same_time():
 
 
 def test_the_order_of_rows_and_the_future_change_nothing():
-    draw = random.Random(3)  # noqa: S311 - a shuffled shop, no secret
+    draw = random.Random(3)
     orders = [
         Order(
             f"c{draw.randint(1, 9)}",

@@ -1,0 +1,106 @@
+"""The daily job as one run: repeatable, resumable, and silent when nothing changed."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tasks.config import load_config
+from tasks.errors import CheckFailedError, ConfigurationError
+from tasks.lake.opened import open_lake
+from tests.flows.small_shop import write_shop
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+
+DAY = date(2025, 7, 1)
+LATER = date(2025, 8, 1)
+TABLES = ("orders", "order_lines", "customers", "customer_features", "customer_segments", "segment_profiles", "kpis")
+
+
+def run(config: Path, day: date = DAY, push: str = "apply"):
+    from flows.segment_customers import segment_customers
+
+    return segment_customers(str(config), day, push)
+
+
+def lake_of(config: Path):
+    return open_lake(load_config(str(config)))
+
+
+def content(config: Path) -> dict[str, str]:
+    lake = lake_of(config)
+    return {table: lake.fingerprint(lake.latest(table)) for table in TABLES}
+
+
+def test_every_customer_gets_one_segment_and_money_reconciles(tmp_path):
+    summary = run(write_shop(tmp_path))
+    assert summary.customers == 62
+    assert sum(segment.customers for segment in summary.segments) == 62
+    assert summary.intake.reconciled
+    assert summary.intake.rows_read > 0
+    assert [push.delivered for push in summary.pushes] == [62]
+    assert Path(summary.report).read_text().startswith("<!doctype html>")
+
+
+def test_the_same_day_twice_changes_nothing_and_sends_nothing(tmp_path):
+    config = write_shop(tmp_path)
+    run(config)
+    first, versions = content(config), [str(lake_of(config).latest(table)) for table in TABLES[:6]]
+    again = run(config)
+    assert content(config) == first
+    assert [str(lake_of(config).latest(table)) for table in TABLES[:6]] == versions
+    assert [(push.enters, push.updates, push.leaves, push.unchanged) for push in again.pushes] == [(0, 0, 0, 62)]
+
+
+def test_two_lakes_filled_from_the_same_files_are_equal(tmp_path):
+    one, two = write_shop(tmp_path / "one"), write_shop(tmp_path / "two")
+    run(one)
+    run(two)
+    assert content(one) == content(two)
+
+
+def test_a_later_day_moves_people_and_says_who_and_why(tmp_path):
+    config = write_shop(tmp_path)
+    run(config)
+    later = run(config, LATER)
+    lake = lake_of(config)
+    moves = lake.read(lake.latest("segment_moves"), where={"as_of": LATER}).to_pylist()
+    assert later.moved == len(moves) > 0
+    assert all(move["why"] and move["from_segment"] != move["to_segment"] and move["since"] == DAY for move in moves)
+    assert "Who moved" in Path(later.report).read_text()
+    assert run(config, LATER).pushes[0].unchanged == 62
+
+
+def test_a_lake_that_was_deleted_is_not_mistaken_for_the_old_one(tmp_path):
+    config = write_shop(tmp_path)
+    run(config)
+    shutil.rmtree(tmp_path / "lake")
+    assert run(config, push="plan").customers == 62
+
+
+def test_a_source_that_lost_most_of_its_rows_stops_the_run_before_the_push(tmp_path):
+    config = write_shop(tmp_path)
+    run(config)
+    before = content(config)["customer_segments"]
+    rows = (tmp_path / "data" / "orders.csv").read_text().splitlines()
+    (tmp_path / "data" / "orders_2.csv").write_text("\n".join([rows[0], *(f"N{row}" for row in rows[-20:])]) + "\n")
+    with pytest.raises(CheckFailedError, match="pos-orders"):
+        run(config, LATER)
+    assert content(config)["customer_segments"] == before
+
+
+def test_a_rule_with_an_unknown_field_is_a_configuration_error_with_its_line(tmp_path):
+    config = write_shop(tmp_path, more="segments: rules.yaml\n")
+    (tmp_path / "rules.yaml").write_text(
+        "primary:\n  - id: all\n    label: All\n    when: {field: recency_dayz, op: '<=', value: 3}\n"
+    )
+    with pytest.raises(ConfigurationError, match=r"rules.yaml.*line 4.*recency_days"):
+        run(config)
+
+
+def test_no_orders_at_all_is_a_clear_stop(tmp_path):
+    config = write_shop(tmp_path)
+    (tmp_path / "data" / "orders.csv").unlink()
+    with pytest.raises(CheckFailedError, match="no file"):
+        run(config)
