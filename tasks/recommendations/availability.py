@@ -11,7 +11,9 @@ from tasks.recommendations.settings import RecommendationSettings
 _OFFERABLE = r"""
     SELECT product_id, season,
            coalesce(stock_on_hand >= $minimum_stock AND stock_on_hand > 0, true) AS in_stock,
-           list_transform(regexp_split_to_array(trim(season, '[] '), '\s*,\s*'), month -> try_cast(month AS INT)) AS months
+           list_transform(
+               regexp_split_to_array(trim(season, '[] '), '\s*,\s*'), month -> try_cast(month AS INT)
+           ) AS months
     FROM known_products ORDER BY product
 """
 

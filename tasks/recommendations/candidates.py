@@ -16,7 +16,7 @@ from tasks.recommendations.own_history import (
     pairs_before,
     visit_rhythm,
 )
-from tasks.recommendations.purchases import Codes, Floats, Purchases, Visits
+from tasks.recommendations.purchases import Codes, Floats, Purchases
 
 OWN_KEPT = 60
 NEW_KEPT = 40
@@ -46,9 +46,7 @@ class Candidates:
         return table
 
 
-def own_candidates(
-    know: Knowledge, bought: Purchases, visits: Visits, half_life_days: float, *, features: bool = True
-) -> Candidates:
+def own_candidates(know: Knowledge, bought: Purchases, half_life_days: float, *, features: bool = True) -> Candidates:
     """The items each customer bought before, the best :data:`OWN_KEPT` by decayed frequency.
 
     Without ``features`` only the columns of the single models that need no neighbours.
@@ -59,18 +57,18 @@ def own_candidates(
     customer, item = pairs.customer[kept], pairs.item[kept]
     columns = {HALF_LIFE_COLUMN: weight[kept], "popular": know.popular[item]}
     if features:
-        columns |= own_columns(pairs, kept, visits, know.habits, know.world) | _item_columns(know, item)
+        columns |= own_columns(pairs, kept, know.habits, know.world) | _item_columns(know, item)
         columns |= {"ease": _own_ease(know, pairs, customer, item)} | _group_columns(know, bought, customer, item)
     return Candidates(customer, item, columns)
 
 
-def new_candidates(know: Knowledge, bought: Purchases, visits: Visits, *, features: bool = True) -> Candidates:
+def new_candidates(know: Knowledge, bought: Purchases, *, features: bool = True) -> Candidates:
     """Items each customer has not bought: the best :data:`NEW_KEPT` of each single model.
 
     Without ``features`` only the columns of the single models.
     """
     pairs = pairs_before(bought, know.cutoff)
-    customers = np.unique(visits.customer[visits.day < know.cutoff])
+    customers = np.unique(pairs.customer)
     parts = [_new_part(know, pairs, customers[at : at + ROWS_AT_ONCE]) for at in range(0, len(customers), ROWS_AT_ONCE)]
     parts = parts or [_new_part(know, pairs, customers)]
     customer, item = (np.concatenate([part[0][axis] for part in parts]) for axis in (0, 1))
@@ -78,13 +76,13 @@ def new_candidates(know: Knowledge, bought: Purchases, visits: Visits, *, featur
     columns["popular"] = know.popular[item]
     if features:
         columns |= _item_columns(know, item) | _group_columns(know, bought, customer, item)
-        columns |= _appetite(know, pairs, visits, customer)
+        columns |= _appetite(know, pairs, customer)
     return Candidates(customer, item, columns)
 
 
-def _appetite(know: Knowledge, pairs: Pairs, visits: Visits, customer: Codes) -> dict[str, Floats]:
+def _appetite(know: Knowledge, pairs: Pairs, customer: Codes) -> dict[str, Floats]:
     """How often a customer comes and how readily new items are tried."""
-    size = know.world.customers
+    size, visits = know.world.customers, pairs.purchases.visits()
     tried = np.bincount(pairs.customer[pairs.first_age <= EXPOSED_DAYS], minlength=size)
     return {
         "owned": np.bincount(pairs.customer, minlength=size).astype(np.float64)[customer],

@@ -26,16 +26,15 @@ from tasks.recommendations.models import (
     was_bought,
 )
 from tasks.recommendations.purchases import (
+    EPOCH,
     Codes,
     Flags,
     Floats,
     Level,
     Purchases,
-    Visits,
     collect,
     day_number,
     purchases,
-    visits,
 )
 from tasks.recommendations.settings import RecommendationSettings
 
@@ -103,89 +102,10 @@ def grade(
     are chosen on the window that ended at the cut-off; nothing of the tested window is known to the choice.
     """
     collect(db, cutoff + timedelta(days=horizon_days), settings)
-    bought, visited = purchases(db, level, "teaches"), visits(db, "teaches")
-    starts = [day_number(cutoff) - back * horizon_days for back in range(settings.lessons + 2)]
-    rounds = [_Round.at(db, level, start, horizon_days, bought, visited, settings) for start in starts]
-    return {
-        f"recommendations.{task}": _grade(task, level, cutoff, horizon_days, rounds, settings)
-        for task in get_args(Task)
-    }
-
-
-def champions(grades: dict[str, Grade]) -> Champions:
-    """The models that the next runs use."""
-    return Champions(grades["recommendations.repeat"].in_use, grades["recommendations.new"].in_use)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Round:
-    """Candidates at the start of one window, and what happened in it."""
-
-    know: Knowledge
-    known: Flags
-    candidates: dict[Task, Candidates]
-    truth: dict[Task, Purchases]
-
-    @staticmethod
-    def at(
-        db: duckdb.DuckDBPyConnection,
-        level: Level,
-        start: int,
-        horizon_days: int,
-        bought: Purchases,
-        visited: Visits,
-        settings: RecommendationSettings,
-    ) -> "_Round":
-        know = learn(db, level, start, bought, settings, bm25=True)
-        known = np.zeros(know.world.customers, np.bool_)
-        known[visited.customer[visited.day < start]] = True
-        window = bought.between(start, start + horizon_days)
-        window = window.only(known[window.customer])
-        before = bought.before(start)
-        size = know.world.items
-        fresh = ~np.isin(window.customer * size + window.item, before.customer * size + before.item)
-        found: dict[Task, Candidates] = {
-            task: candidates_of(task, know, bought, visited, settings.half_life_days) for task in get_args(Task)
-        }
-        return _Round(know, known, found, {"repeat": window, "new": window.only(fresh)})
-
-
-def _grade(
-    task: Task, level: Level, cutoff: date, horizon_days: int, rounds: list[_Round], settings: RecommendationSettings
-) -> Grade:
-    tested, chosen = rounds[0], rounds[1]
-    lessons = settings.lessons
-    earlier = _measured(task, chosen, rounds[2 : 2 + lessons])
-    champion, note = _choose(earlier, NAIVE[task])
-    results = _measured(task, tested, rounds[1 : 1 + lessons])
-    in_use = champion
-    if results and _mean(results[champion]) < _mean(results[NAIVE[task]]):
-        in_use = NAIVE[task]
-        note = f"{champion} fell below {in_use} in the tested window, so {in_use} is used."
-    customers = len(next(iter(results.values()))["ndcg_at_10"]) if results else 0
-    models = {name: {metric: _interval(values) for metric, values in each.items()} for name, each in results.items()}
-    return Grade(
-        f"recommendations.{task}",
-        level,
-        champion,
-        NAIVE[task],
-        in_use,
-        models,
-        customers,
-        Window(cutoff - timedelta(days=horizon_days), cutoff),
-        Window(cutoff, cutoff + timedelta(days=horizon_days)),
-        note,
-    )
-
-
-def _measured(task: Task, test: _Round, lessons: list[_Round]) -> dict[str, dict[str, Floats]]:
-    """Per model and metric one value per customer who bought something that counts."""
-    size = test.know.world.items
-    taught = [
-        (each.candidates[task], was_bought(each.candidates[task], each.truth["repeat"], size)) for each in lessons
-    ]
-    boosters: dict[str, Booster] = {task: fit_booster(taught)}
-    names = [*COLUMNS[task], *([BOOSTER] if boosters[task].model is not None else [])]
+    bought = purchases(db, level, "teaches")
+    first = day_number(cutoff)
+    starts = range(first, first - (settings.lessons + 2) * horizon_days, -horizon_days)
+    rounds = [_Round.of(db, level, range(start, start + horizon_days), bought, settings) for start in starts]
     return {
         name: _lists_against_truth(task, test, scores(task, name, test.candidates[task], boosters)) for name in names
     }

@@ -38,7 +38,7 @@ def learn(
     *,
     bm25: bool = False,
 ) -> Knowledge:
-    """Everything about items that the purchases before day ``cutoff`` say; ``teachers`` are those of the fitting set."""
+    """What the purchases before day ``cutoff`` say about items; ``teachers`` are those of the fitting set."""
     world = universe(db, level)
     groups = groups_of_items(db, level)
     pairs = pairs_before(teachers, cutoff)

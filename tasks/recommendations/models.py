@@ -9,7 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from tasks.recommendations.candidates import HALF_LIFE_COLUMN, Candidates, new_candidates, own_candidates
 from tasks.recommendations.knowledge import Knowledge, learn
-from tasks.recommendations.purchases import Floats, Level, Purchases, Visits
+from tasks.recommendations.purchases import Floats, Purchases
 from tasks.recommendations.settings import RecommendationSettings
 
 Task = Literal["repeat", "new"]
@@ -68,11 +68,11 @@ def was_bought(candidates: Candidates, window: Purchases, items: int) -> Floats:
     return np.isin(candidates.customer * items + candidates.item, bought).astype(np.float64)
 
 
-def candidates_of(task: Task, know: Knowledge, bought: Purchases, visited: Visits, half_life_days: float) -> Candidates:
+def candidates_of(task: Task, know: Knowledge, bought: Purchases, half_life_days: float) -> Candidates:
     """Candidates of a task."""
     if task == "repeat":
-        return own_candidates(know, bought, visited, half_life_days)
-    return new_candidates(know, bought, visited)
+        return own_candidates(know, bought, half_life_days)
+    return new_candidates(know, bought)
 
 
 def scores(task: Task, model: str, candidates: Candidates, boosters: dict[str, Booster]) -> Floats:
@@ -84,10 +84,8 @@ def scores(task: Task, model: str, candidates: Candidates, boosters: dict[str, B
 
 def teach(
     db: duckdb.DuckDBPyConnection,
-    level: Level,
     cutoff: int,
     teachers: Purchases,
-    visited: Visits,
     settings: RecommendationSettings,
     chosen: Champions,
 ) -> dict[str, Booster]:
@@ -100,9 +98,9 @@ def teach(
     lessons: dict[str, list[tuple[Candidates, Floats]]] = {task: [] for task in wanted}
     for back in range(1, settings.lessons + 1):
         start = cutoff - back * settings.horizon_days
-        know = learn(db, level, start, teachers, settings, bm25=BM25 in tasks.values() or chosen.new == BOOSTER)
+        know = learn(db, "product", start, teachers, settings, bm25=chosen.new == BOOSTER)
         window = teachers.between(start, start + settings.horizon_days)
         for task in wanted:
-            found = candidates_of(task, know, teachers, visited, settings.half_life_days)
+            found = candidates_of(task, know, teachers, settings.half_life_days)
             lessons[task].append((found, was_bought(found, window, know.world.items)))
     return {task: fit_booster(lessons[task]) for task in wanted}

@@ -85,10 +85,11 @@ def item_habits(pairs: Pairs, items: int) -> ItemHabits:
     )
 
 
-def own_columns(pairs: Pairs, kept: Codes, visits: Visits, habits: ItemHabits, world: Universe) -> dict[str, Floats]:
+def own_columns(pairs: Pairs, kept: Codes, habits: ItemHabits, world: Universe) -> dict[str, Floats]:
     """Columns for the re-ranking model per row of ``pairs`` numbered in ``kept``: own history and the item's habits."""
     customer, item, days = pairs.customer[kept], pairs.item[kept], pairs.days[kept]
     first, last = pairs.first_age[kept], pairs.last_age[kept]
+    visits = pairs.purchases.visits()
     columns: dict[str, Floats] = {}
     for half_life in HALF_LIVES:
         rhythm = visit_rhythm(visits, pairs.cutoff, half_life, world.customers)[customer]
@@ -112,17 +113,14 @@ def own_columns(pairs: Pairs, kept: Codes, visits: Visits, habits: ItemHabits, w
 
 
 def visit_rhythm(visits: Visits, cutoff: int, half_life_days: float, customers: int) -> Floats:
-    """Days with an order per customer before ``cutoff``, each halved for every ``half_life_days`` that have passed."""
-    known = visits.day < cutoff
-    ages = cutoff - visits.day[known]
-    return _sum(visits.customer[known], 0.5 ** (ages / half_life_days), customers)
+    """Days with a purchase per customer, each halved for every ``half_life_days`` that have passed."""
+    return _sum(visits.customer, 0.5 ** ((cutoff - visits.day) / half_life_days), customers)
 
 
 def last_visit_age(visits: Visits, cutoff: int, customers: int) -> Floats:
     """Days since the last order per customer; infinite where there is none."""
-    known = visits.day < cutoff
     age = np.full(customers, np.inf)
-    np.minimum.at(age, visits.customer[known], (cutoff - visits.day[known]).astype(np.float64))
+    np.minimum.at(age, visits.customer, (cutoff - visits.day).astype(np.float64))
     return age
 
 

@@ -21,17 +21,17 @@ class Favourites:
 
 
 def segment_favourites(
-    db: duckdb.DuckDBPyConnection, first: int, end: int, overall: Floats, weight: Floats, kept: int
+    db: duckdb.DuckDBPyConnection, days: range, overall: Floats, weight: Floats, kept: int
 ) -> Favourites:
-    """The ``kept`` most bought products of each segment from day ``first`` on and before day ``end``.
+    """The ``kept`` most bought products of each segment in ``days``.
 
     Scores are shares of the segment's recent buyers, drawn towards ``overall`` (buyers per product code in the same
     days), times ``weight`` per product; products with weight 0 never appear. Customers without segment share a row.
     """
-    recent = f"bought JOIN known_customers USING (customer) WHERE day >= {first} AND day < {end}"
+    recent = f"bought JOIN known_customers USING (customer) WHERE day >= {days.start} AND day < {days.stop}"
     segments = db.execute(
         "SELECT coalesce(segment, '') AS segment, count(DISTINCT b.customer) AS active FROM known_customers "
-        f"LEFT JOIN (SELECT customer FROM bought WHERE day >= {first} AND day < {end}) b USING (customer) "
+        f"LEFT JOIN (SELECT customer FROM bought WHERE day >= {days.start} AND day < {days.stop}) b USING (customer) "
         "GROUP BY ALL ORDER BY segment"
     ).fetchall()
     everyone = max(sum(active for _, active in segments), 1)

@@ -57,6 +57,14 @@ _BOUGHT = """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Visits:
+    """One row per customer and day on which anything was bought, sorted by both; ``day`` counts from 1970-01-01."""
+
+    customer: Codes
+    day: Codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Purchases:
     """One row per customer, item and day it was bought on, sorted by the three; ``day`` counts from 1970-01-01."""
 
@@ -82,17 +90,15 @@ class Purchases:
         same = (np.diff(customer, prepend=-1) == 0) & (np.diff(item, prepend=-1) == 0) & (np.diff(day, prepend=-1) == 0)
         return Purchases(customer[~same], item[~same], day[~same])
 
+    def visits(self) -> Visits:
+        """The days on which each customer bought anything."""
+        scale = int(self.day.max(initial=0)) + 1
+        keys = np.unique(self.customer * scale + self.day)
+        return Visits(keys // scale, keys % scale)
+
     def only(self, rows: Flags) -> "Purchases":
         """The marked rows."""
         return Purchases(self.customer[rows], self.item[rows], self.day[rows])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Visits:
-    """One row per customer and day with an order, sorted by both; ``day`` counts from 1970-01-01."""
-
-    customer: Codes
-    day: Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +156,6 @@ def purchases(db: duckdb.DuckDBPyConnection, level: Level, where: str) -> Purcha
         "ORDER BY customer, item, day"
     ).fetchnumpy()
     return Purchases(*(np.asarray(rows[name], np.int64) for name in ("customer", "item", "day")))
-
-
-def visits(db: duckdb.DuckDBPyConnection, where: str) -> Visits:
-    """Days with orders of the customers that fit the SQL condition ``where`` on known_customers."""
-    rows = db.execute(
-        "SELECT DISTINCT customer, day FROM bought "
-        f"WHERE customer IN (SELECT customer FROM known_customers WHERE {where}) ORDER BY customer, day"
-    ).fetchnumpy()
-    return Visits(np.asarray(rows["customer"], np.int64), np.asarray(rows["day"], np.int64))
 
 
 def chunks(customers: int, size: int) -> Iterator[tuple[int, int]]:

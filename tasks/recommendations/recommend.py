@@ -19,13 +19,11 @@ from tasks.recommendations.purchases import (
     Codes,
     Floats,
     Purchases,
-    Visits,
     chunks,
     collect,
     day_number,
     purchases,
     universe,
-    visits,
 )
 from tasks.recommendations.ranking import KINDS, Offers, joined, mixed, offers
 from tasks.recommendations.reasons import SCHEMA, with_reasons
@@ -49,6 +47,8 @@ class Shop:
     favourites: Favourites
     rhythm: Rhythm
     boosters: dict[str, Booster]
+    chosen: Champions
+    half_life_days: float
 
 
 def recommend(
@@ -66,11 +66,9 @@ def recommend(
     def batches() -> Iterator[pa.RecordBatch]:
         for first, end in chunks(shop.know.world.customers, settings.chunk_customers):
             where = f"customer >= {first} AND customer < {end}"
-            bought, visited = purchases(db, "product", where), visits(db, where)
+            bought = purchases(db, "product", where)
             people = np.arange(first, end, dtype=np.int64)
-            best, rank = mixed(
-                _candidates(shop, people, bought, visited, settings, chosen), settings.mix, settings.per_customer
-            )
+            best, rank = mixed(_candidates(shop, people, bought), settings.mix, settings.per_customer)
             best = _anchored(shop, best, pairs_before(bought, shop.know.cutoff))
             yield from with_reasons(db, as_of, best, rank).to_batches()
 
@@ -79,7 +77,7 @@ def recommend(
 
 def _open(db: duckdb.DuckDBPyConnection, as_of: date, settings: RecommendationSettings, chosen: Champions) -> Shop:
     cutoff = day_number(as_of)
-    teachers, visited = purchases(db, "product", "teaches"), visits(db, "teaches")
+    teachers = purchases(db, "product", "teaches")
     know = learn(db, "product", cutoff, teachers, settings, bm25=chosen.new in {BM25, BOOSTER})
     weight = offer_weights(db, as_of.month, settings)
     offerable = np.flatnonzero(weight > 0)
@@ -88,27 +86,27 @@ def _open(db: duckdb.DuckDBPyConnection, as_of: date, settings: RecommendationSe
         weight,
         next_steps(db, as_of, offerable, universe(db, "product").items, settings),
         segment_favourites(
-            db, cutoff - settings.popularity_days, cutoff, know.popular, weight, SPARE * settings.per_customer
+            db, range(cutoff - settings.popularity_days, cutoff), know.popular, weight, SPARE * settings.per_customer
         ),
         learn_rhythm(teachers, cutoff, know.world.items),
-        teach(db, "product", cutoff, teachers, visited, settings, chosen),
+        teach(db, cutoff, teachers, settings, chosen),
+        chosen,
+        settings.half_life_days,
     )
 
 
-def _candidates(
-    shop: Shop, people: Codes, bought: Purchases, visited: Visits, settings: RecommendationSettings, chosen: Champions
-) -> Offers:
+def _candidates(shop: Shop, people: Codes, bought: Purchases) -> Offers:
     pairs = pairs_before(bought, shop.know.cutoff)
-    own = own_candidates(shop.know, bought, visited, settings.half_life_days, features=chosen.repeat not in SIMPLE)
-    own_score = scores("repeat", chosen.repeat, own, shop.boosters)
+    own = own_candidates(shop.know, bought, shop.half_life_days, features=shop.chosen.repeat not in SIMPLE)
+    own_score = scores("repeat", shop.chosen.repeat, own, shop.boosters)
     parts = [
         _replenish(shop, pairs, own, own_score),
         _step_up(shop, pairs, own, own_score),
         _popular(shop, pairs, people),
     ]
-    if chosen.new != NAIVE["new"]:  # a champion no better than popularity has nothing to add to it
-        fresh = new_candidates(shop.know, bought, visited, features=chosen.new == BOOSTER)
-        score = scores("new", chosen.new, fresh, shop.boosters) * shop.weight[fresh.item]
+    if shop.chosen.new != NAIVE["new"]:  # a champion no better than popularity has nothing to add to it
+        fresh = new_candidates(shop.know, bought, features=shop.chosen.new == BOOSTER)
+        score = scores("new", shop.chosen.new, fresh, shop.boosters) * shop.weight[fresh.item]
         parts.append(offers("cross_sell", fresh.customer, fresh.item, score))
     return joined(parts)
 

@@ -18,7 +18,7 @@ OBSERVED_DAYS = 91
 SMALLEST_VARIANCE = 1e-3
 ITEM_PRIOR = 20.0
 GAPS_OF_STRATA = np.array([2, 5, 10])
-"""Customers with 1, 2 to 4, 5 to 9 and 10 gaps or more of an item have a curve each: habits are kept, trials are not."""
+"""Customers with 1, 2 to 4, 5 to 9 and 10 or more gaps of an item have a curve each: habits last, trials do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

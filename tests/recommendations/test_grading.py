@@ -15,7 +15,7 @@ FITTING = RecommendationSettings(item_limit=100)
 
 def loyal_people(people=120, seed=1):
     """Everybody has three favourites bought every week or two, and tries what fellows of the same taste buy."""
-    chance = random.Random(seed)  # noqa: S311 - example data
+    chance = random.Random(seed)
     rows = []
     for person in range(people):
         taste = person % 4
@@ -106,6 +106,6 @@ def test_categories_are_graded_like_products():
 
 def test_the_same_data_give_the_same_grades(grades):
     rows = loyal_people()
-    random.Random(5).shuffle(rows)  # noqa: S311 - example data
+    random.Random(5).shuffle(rows)
     with market(rows) as db:
         assert grade(db, CUTOFF, 31, "product", FITTING) == grades

@@ -1,0 +1,37 @@
+"""The day's recommendations in the lake, by the champions of the newest back-test."""
+
+from datetime import date
+
+import duckdb
+
+from tasks.config import Config
+from tasks.lake import Lake, Snapshot, Snapshots
+from tasks.recommendations.models import Champions
+from tasks.recommendations.recommend import recommend
+
+READS = ("order_lines", "products", "customer_segments")
+REMEMBERS = ("model_grades",)
+
+_CHAMPIONS = """
+    SELECT target, model FROM model_grades
+    WHERE champion AND starts_with(target, 'recommendations.') AND cutoff + horizon_days::INTEGER <= $as_of
+    QUALIFY cutoff = max(cutoff) OVER (PARTITION BY target)
+"""
+
+
+def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], int]:
+    """Write the day's rows of customer_recommendations and return the snapshot and the number of customers served."""
+    with lake.database([*known.only(READS), lake.latest("model_grades")]) as db:
+        rows = recommend(db, as_of, config.recommendations, _champions(db, as_of))
+        written = lake.replace("customer_recommendations", rows, where={"as_of": as_of})
+        db.execute(f"CREATE VIEW customer_recommendations AS {lake.scan(written)}")
+        served = db.execute(
+            "SELECT count(DISTINCT customer_id) FROM customer_recommendations WHERE as_of = ?", [as_of]
+        ).fetchall()
+    return [written], int(served[0][0])
+
+
+def _champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Champions | None:
+    chosen = dict(db.execute(_CHAMPIONS, {"as_of": as_of}).fetchall())
+    repeat, new = chosen.get("recommendations.repeat"), chosen.get("recommendations.new")
+    return Champions(repeat, new) if repeat and new else None
