@@ -71,7 +71,7 @@ def save_rules(lake: Lake, config: Config, rules: Rules, who: str, why: str) -> 
     """Write the rule file, where there is one, and remember the version with who and why."""
     saved_at = runtime.flow_run.scheduled_start_time
     row = version_row(rules, saved_at=saved_at, saved_by=who, reason=why)
+    lake.merge("rule_versions", row)  # first: a file never says what nobody answers for
     if config.segments:
         write_rules(rules)
-    lake.merge("rule_versions", row)
     get_run_logger().info("saved version %s of the rules", rules.version)
