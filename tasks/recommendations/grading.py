@@ -106,6 +106,76 @@ def grade(
     first = day_number(cutoff)
     starts = range(first, first - (settings.lessons + 2) * horizon_days, -horizon_days)
     rounds = [_Round.of(db, level, range(start, start + horizon_days), bought, settings) for start in starts]
+    return {f"recommendations.{task}": _grade(task, level, rounds) for task in get_args(Task)}
+
+
+def champions(grades: dict[str, Grade]) -> Champions:
+    """The models that the next runs use."""
+    return Champions(grades["recommendations.repeat"].in_use, grades["recommendations.new"].in_use)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Round:
+    """Candidates at the start of a window, and what happened in its ``days``."""
+
+    days: range
+    know: Knowledge
+    known: Flags
+    candidates: dict[Task, Candidates]
+    truth: dict[Task, Purchases]
+
+    @staticmethod
+    def of(
+        db: duckdb.DuckDBPyConnection, level: Level, days: range, bought: Purchases, settings: RecommendationSettings
+    ) -> "_Round":
+        know = learn(db, level, days.start, bought, settings, bm25=True)
+        before = bought.before(days.start)
+        known = np.zeros(know.world.customers, np.bool_)
+        known[before.customer] = True
+        window = bought.between(days.start, days.stop)
+        window = window.only(known[window.customer])
+        size = know.world.items
+        fresh = ~np.isin(window.customer * size + window.item, before.customer * size + before.item)
+        found: dict[Task, Candidates] = {
+            task: candidates_of(task, know, before, settings.half_life_days) for task in get_args(Task)
+        }
+        return _Round(days, know, known, found, {"repeat": window, "new": window.only(fresh)})
+
+    @property
+    def window(self) -> Window:
+        return Window(EPOCH + timedelta(days=self.days.start), EPOCH + timedelta(days=self.days.stop))
+
+
+def _grade(task: Task, level: Level, rounds: list[_Round]) -> Grade:
+    tested, chosen, *_ = rounds
+    champion, note = _choose(_measured(task, chosen, rounds[2:]), NAIVE[task])
+    results = _measured(task, tested, rounds[1:-1])
+    in_use = champion
+    if _mean(results[champion]) < _mean(results[NAIVE[task]]):
+        in_use = NAIVE[task]
+        note = f"{champion} fell below {in_use} in the tested window, so {in_use} is used."
+    return Grade(
+        target=f"recommendations.{task}",
+        level=level,
+        champion=champion,
+        naive=NAIVE[task],
+        in_use=in_use,
+        models={name: {metric: _interval(values) for metric, values in each.items()} for name, each in results.items()},
+        customers=len(results[champion]["ndcg_at_10"]),
+        chosen_on=chosen.window,
+        tested_on=tested.window,
+        note=note,
+    )
+
+
+def _measured(task: Task, test: _Round, lessons: list[_Round]) -> dict[str, dict[str, Floats]]:
+    """Per model and metric one value per customer who bought something that counts."""
+    size = test.know.world.items
+    taught = [
+        (each.candidates[task], was_bought(each.candidates[task], each.truth["repeat"], size)) for each in lessons
+    ]
+    boosters: dict[str, Booster] = {task: fit_booster(taught)}
+    names = [*COLUMNS[task], *([BOOSTER] if boosters[task].model is not None else [])]
     return {
         name: _lists_against_truth(task, test, scores(task, name, test.candidates[task], boosters)) for name in names
     }
