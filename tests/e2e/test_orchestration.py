@@ -6,6 +6,7 @@ Real Prefect server, real workers, moto for AWS, and a bridge that runs the cont
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -330,3 +331,29 @@ def test_no_alert_is_broken(system: System) -> None:
     events = system.post("/events/filter", failed)["events"]
     loud = [each for each in events if not each["resource"]["prefect.resource.name"].startswith("segmentation (quiet)")]
     assert [(each["resource"]["prefect.resource.name"], each["payload"].get("reason")) for each in loud] == []
+
+
+def test_an_automation_that_cannot_act_raises_an_alert_about_itself(system: System) -> None:
+    """Comes last: it breaks something on purpose."""
+    unfit = {"__prefect_kind": "jinja", "template": "{{ 1 / 0 }}"}
+    action = {"type": "run-deployment", "source": "selected", "deployment_id": system.deployment("nightly")["id"]}
+    trigger = {
+        "type": "event",
+        "posture": "Reactive",
+        "expect": ["test.break"],
+        "match": {"prefect.resource.id": "test.*"},
+    }
+    broken = {
+        "trigger": {**trigger, "threshold": 1, "within": 0},
+        "actions": [{**action, "parameters": {"folder": unfit}}],
+    }
+    system.post("/automations/", {"name": "segmentation: broken on purpose", **broken})
+    happened = {"id": "00000000-0000-4000-8000-000000000002", "occurred": datetime.now(UTC).isoformat()}
+    resource = {"prefect.resource.id": "test.1"}
+    wait_for(lambda: _heard_after(system, {**happened, "event": "test.break", "resource": resource}), "alert", 90)
+
+
+def _heard_after(system: System, event: dict[str, Any]) -> bool:
+    system.post("/events", [event | {"id": str(uuid.uuid4())}])  # again, until the server has learnt the new automation
+    time.sleep(2)
+    return any(alert["subject"] == "[segmentation] broken on purpose: broken alarm" for alert in system.alerts)

@@ -1,9 +1,11 @@
 """An environment says where things run; what it lacks is asked for by name, all at once."""
 
 import pytest
+import yaml
 
-from infra.environment import VARIABLES, load_environment
+from infra.environment import FOLDER, VARIABLES, load_environment
 from infra.job_templates import STOP_TIMEOUT_SECONDS, base_job_template
+from tasks.config import Config
 from tasks.errors import ConfigurationError
 
 LOCAL = """
@@ -43,6 +45,15 @@ def test_production_asks_for_all_it_needs_at_once_and_leaves_out_what_may_be_emp
     assert "SEGMENTATION_IMAGE" in str(refused.value)
     assert "SEGMENTATION_BUCKET" not in str(refused.value)
     assert "SEGMENTATION_API_KEY_SECRET" not in str(refused.value)
+
+
+def test_what_production_sets_in_a_container_is_read_by_the_configuration():
+    production = yaml.safe_load((FOLDER / "production.yaml").read_text())
+    for name in production["work_pool"]["defaults"]["env"]:
+        if name.startswith("SEGMENTATION_"):
+            field, *inner = name.removeprefix("SEGMENTATION_").lower().split("__")
+            setting = Config.model_fields[field].annotation
+            assert not inner or inner[0] in setting.model_fields, name
 
 
 def test_an_unknown_environment_is_answered_with_those_there_are():
