@@ -18,6 +18,7 @@ class Batch:
     file: SourceFile
     as_of: date
     person_key: str = ""
+    refused_before: str = ""  # why the file was quarantined whole in an earlier run
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Which customers a change of the tables concerns: the difference between two states, not a promise of whoever wrote."""
+"""Which customers a change of the tables concerns: the difference of two states, not a promise of whoever wrote."""
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError

@@ -1,6 +1,7 @@
 """A file of contacts that nobody has configured: its columns are recognised by their names."""
 
 import re
+from fnmatch import fnmatch
 
 from tasks.config import Checks, Config, Dataset, Source
 from tasks.errors import ConfigurationError
@@ -9,6 +10,7 @@ from tasks.intake.files import list_files
 from tasks.intake.mapping import identifier
 from tasks.intake.reading import UnreadableFileError, open_file
 
+_PEOPLE = {Dataset.CUSTOMERS, Dataset.CONTACTS, Dataset.CONSENT}
 _ALSO = {
     "customer_id": ("id", "customer", "customerid", "contact_id", "contactid"),
     "loyalty_id": ("loyalty", "card", "card_number", "loyalty_number", "membership_number"),
@@ -32,6 +34,9 @@ def contact_source(config: Config, uri: str) -> Source:
 
     ConfigurationError: there is no such file, or nothing in it names a person.
     """
+    for source in config.sources:
+        if source.dataset in _PEOPLE and source.files and fnmatch(uri, source.files):
+            return source
     drafted = Source(
         name=f"contacts-{_plain(uri.rsplit('/', 1)[-1].split('.', 1)[0])}",
         dataset=Dataset.CONTACTS,
@@ -56,7 +61,7 @@ def contact_source(config: Config, uri: str) -> Source:
 
 def recognise(theirs: list[str]) -> dict[str, str]:
     """Our columns by the names of theirs, whatever their case and separators; the first that fits counts."""
-    plain = {}
+    plain: dict[str, str] = {}
     for name in theirs:
         plain.setdefault(_plain(name), identifier(name))
     found = {}

@@ -1,4 +1,4 @@
-"""What could not be processed is kept with its reason, to be put back after a fix; nothing is thrown away in silence."""
+"""What could not be processed is kept with its reason, to be put back after a fix; nothing is lost in silence."""
 
 import hashlib
 import json
@@ -36,13 +36,15 @@ def bury_events(lake: Lake, queue: str, refusals: Sequence[Refusal], at: datetim
         letter = hashlib.sha256(f"{queue}\n{text}".encode()).hexdigest()[:24]
         reference = f"{_FOLDER}/{letter}.json"
         lake.write_text(reference, text)
-        rows[letter] = _row(letter, EVENT, queue, refusal.code, refusal.reason, reference, refusal.tries, at)
+        told = {"code": refusal.code, "reason": refusal.reason, "tries": refusal.tries, "payload_reference": reference}
+        rows[letter] = _row(letter, EVENT, queue, at=at, **told)
     _merge(lake, list(rows.values()))
 
 
-def bury_source(lake: Lake, source: str, code: str, reason: str, tries: int, at: datetime) -> None:
+def bury_source(lake: Lake, source: str, *, code: str, reason: str, tries: int, at: datetime) -> None:
     """List a source that could not be read; it stays open until it was read again."""
-    _merge(lake, [_row(_source_letter(source), SOURCE, source, code, reason, "", tries, at)])
+    told = {"code": code, "reason": reason, "tries": tries, "payload_reference": ""}
+    _merge(lake, [_row(_source_letter(source), SOURCE, source, at=at, **told)])
 
 
 def close_source(lake: Lake, source: str, at: datetime) -> None:
@@ -72,24 +74,10 @@ def _source_letter(source: str) -> str:
     return hashlib.sha256(f"{SOURCE}\n{source}".encode()).hexdigest()[:24]
 
 
-def _row(
-    letter: str, what: str, where: str, code: str, reason: str, reference: str, tries: int, at: datetime
-) -> dict[str, object]:
-    return {
-        "letter_id": letter,
-        "what": what,
-        "where": where,
-        "customer_id": None,
-        "digest": None,
-        "code": code,
-        "reason": reason,
-        "payload_reference": reference,
-        "tries": tries,
-        "first_seen": at,
-        "last_seen": at,
-        "value_at_stake": 0.0,
-        "open": True,
-    }
+def _row(letter: str, what: str, where: str, *, at: datetime, **told: object) -> dict[str, object]:
+    """A row of dead_letters; ``told`` has code, reason, payload_reference and tries."""
+    head = {"letter_id": letter, "what": what, "where": where, "customer_id": None, "digest": None}
+    return {**head, **told, "first_seen": at, "last_seen": at, "value_at_stake": 0.0, "open": True}
 
 
 def _merge(lake: Lake, rows: list[dict[str, object]]) -> None:

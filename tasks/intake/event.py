@@ -59,7 +59,7 @@ class Profile(Person):
 
 
 class Line(Part):
-    """One product of an order; a negative quantity is a return. ``amount`` is quantity × price − discount if left out."""
+    """One product of an order; a negative quantity is a return. ``amount``: quantity × price − discount if left out."""
 
     product_id: Name
     quantity: Decimal = Decimal(1)
@@ -133,7 +133,7 @@ class Event(Part):
 
 
 def parse_events(body: str) -> tuple[Event, ...]:
-    """The events of an API body: one JSON object, or a list of them. RejectedError: names fields, never their values."""
+    """The events of an API body: one JSON object, or a list. RejectedError: names fields, never their values."""
     many = body.lstrip().startswith("[")
     try:
         if many:

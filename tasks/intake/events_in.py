@@ -130,5 +130,5 @@ def _known_times(lake: Lake, keys: Iterable[tuple[str, str]]) -> dict[tuple[str,
     )
     with lake.database([lake.latest(_TABLE)]) as db:
         db.register("asked", asked)
-        found = db.sql(f"SELECT source, subject, \"at\" FROM {_TABLE} SEMI JOIN asked USING (source, subject)").fetchall()
+        found = db.sql(f'SELECT source, subject, "at" FROM {_TABLE} SEMI JOIN asked USING (source, subject)').fetchall()
     return {(source, subject): at for source, subject, at in found}

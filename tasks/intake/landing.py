@@ -1,6 +1,6 @@
 """Where events and pulled pages lie in the lake before intake takes them as files: ``landing/<source>/``.
 
-One path for everything: whatever came in by event or by connector is read, mapped, checked and quarantined as a file is.
+One path for everything: what came in by event or by connector is read, mapped, checked and quarantined as a file is.
 """
 
 import hashlib
@@ -37,14 +37,16 @@ def event_sources(lake: Lake, config: Config) -> tuple[Source, ...]:
     """The sources that only events feed: the API's own, and those of shops without a connector."""
     fed = [_fed_by_events(lake, API, dataset, "main", channel) for dataset, channel in _BY_EVENT.items()]
     for shop in config.events.webhooks:
-        for dataset in (Dataset.ORDERS, Dataset.CUSTOMERS):
-            if _connector(config, shop.platform, dataset) is None:
-                fed.append(_fed_by_events(lake, shop.platform, dataset, shop.platform, shop.channel))
+        fed += [
+            _fed_by_events(lake, shop.platform, dataset, shop.platform, shop.channel)
+            for dataset in (Dataset.ORDERS, Dataset.CUSTOMERS)
+            if _connector(config, shop.platform, dataset) is None
+        ]
     return tuple(fed)
 
 
 def source_of(lake: Lake, config: Config, sender: str, dataset: Dataset) -> Source:
-    """The source that an event of ``sender`` about ``dataset`` belongs to: the shop's connector, else one of its own."""
+    """The source that an event of ``sender`` about ``dataset`` belongs to: the shop's connector, else its own."""
     configured = _connector(config, sender, dataset)
     if configured is not None:
         return as_files(lake, configured)
@@ -70,19 +72,17 @@ def as_files(lake: Lake, source: Source) -> Source:
 
 
 def land_rows(lake: Lake, source: str, name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write rows as ``landing/<source>/<name>.ndjson`` unless that file is there; returns its address."""
-    text = "\n".join(orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS).decode() for row in rows)
-    path = f"{FOLDER}/{source}/{name}.ndjson"
-    address = lake.address(path)
-    if not filesystem(address).exists(address):
-        lake.write_text(path, text + "\n")
-    return address
+    """Write rows as ``landing/<source>/<name>.ndjson``, in the place of what is there; returns its address."""
+    lines = (orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS).decode() for row in rows)
+    return lake.write_text(f"{FOLDER}/{source}/{name}.ndjson", "\n".join(lines) + "\n")
 
 
 def land_once(lake: Lake, source: str, prefix: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Like ``land_rows``, under the digest of the rows: the same rows twice are one file."""
+    """Write rows under the digest of their content; a file that is there already is left as it is, with its time."""
     whole = orjson.dumps(list(rows), default=str, option=orjson.OPT_SORT_KEYS)
-    return land_rows(lake, source, f"{prefix}-{hashlib.sha256(whole).hexdigest()[:20]}", rows)
+    name = f"{prefix}-{hashlib.sha256(whole).hexdigest()[:20]}"
+    address = lake.address(f"{FOLDER}/{source}/{name}.ndjson")
+    return address if filesystem(address).exists(address) else land_rows(lake, source, name, rows)
 
 
 def whole_rows(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ _SQS_BYTES = 200_000  # of a whole batch; the service takes a little more
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a sender delivered: the raw body, and attributes (source, signature, topic, event) that are not part of it."""
+    """What a sender delivered: the raw body, and attributes (source, signature, topic, event) beside it."""
 
     body: str
     attributes: tuple[tuple[str, str], ...] = ()

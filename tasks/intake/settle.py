@@ -43,7 +43,8 @@ def log_taken(incoming: Incoming) -> FileReport:
     at = _TIMES.get(incoming.source.dataset, "NULL::TIMESTAMPTZ")
     span = db.sql(f"SELECT min({at}), max({at}) FROM facts WHERE reasons = ''").fetchall()[0]
     report = FileReport(uri=batch.file.uri, status="taken", sums=Sums(**values))
-    _forget_refusal(batch)
+    if batch.refused_before:
+        batch.lake.delete("quarantine", f"{_same_file(batch)} AND row = 0")
     _write_log(batch, report, span)
     return report
 
@@ -51,9 +52,7 @@ def log_taken(incoming: Incoming) -> FileReport:
 def quarantine_file(batch: Batch, reason: str) -> FileReport:
     """Refuse a file whole, as row 0 of its quarantine; said once, however often it is tried."""
     report = FileReport(uri=batch.file.uri, status="quarantined", reason=reason)
-    with batch.lake.database([batch.lake.latest("intake_log")]) as db:
-        told = db.sql(f"SELECT reason FROM intake_log WHERE {_same_file(batch)}").fetchall()
-    if told == [(reason,)]:
+    if reason == batch.refused_before:
         return report
     row = {
         **_place(batch),
@@ -76,15 +75,6 @@ def _place(batch: Batch) -> dict[str, object]:
         "etag": batch.file.etag,
         "as_of": batch.as_of,
     }
-
-
-def _forget_refusal(batch: Batch) -> None:
-    """The file may have been refused whole in an earlier run; it is good now."""
-    whole = f"{_same_file(batch)} AND row = 0"
-    with batch.lake.database([batch.lake.latest("quarantine")]) as db:
-        refused = db.sql(f"SELECT 1 FROM quarantine WHERE {whole}").fetchall()
-    if refused:
-        batch.lake.delete("quarantine", whole)
 
 
 def _same_file(batch: Batch) -> str:

@@ -21,7 +21,8 @@ def resolve_names(lake: Lake, names: Sequence[str]) -> dict[str, str]:
         db.register("asked", asked)
         found = db.sql(
             "SELECT name, customer_id FROM asked JOIN customers ON customer_id = name "
-            "UNION SELECT name, identity.customer_id FROM asked JOIN identity ON customer_key IN (name, 'main:' || name) "
+            "UNION SELECT name, identity.customer_id FROM asked "
+            "JOIN identity ON customer_key IN (name, 'main:' || name) "
             "ORDER BY ALL"
         ).fetchall()
     return dict(found)

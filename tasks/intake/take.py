@@ -25,24 +25,25 @@ def take_source(lake: Lake, config: Config, source: Source, as_of: date, person_
     remedy may lie in the configuration.
     """
     files = list_files(source)
-    taken = _taken(lake, source)
+    known = _known_files(lake, source)
     reports = [
-        _take_file(Batch(lake, config, source, file, as_of, person_key))
+        _take_file(Batch(lake, config, source, file, as_of, person_key, known.get((file.uri, file.etag), "")))
         for file in files
-        if (file.uri, file.etag) not in taken
+        if known.get((file.uri, file.etag)) != ""
     ]
     return SourceReport(
         source=source.name, dataset=source.dataset, channel=source.channel, files_found=len(files), files=tuple(reports)
     )
 
 
-def _taken(lake: Lake, source: Source) -> set[tuple[str, str]]:
+def _known_files(lake: Lake, source: Source) -> dict[tuple[str, str], str]:
+    """Address and fingerprint of the files in the log, each with the reason of its refusal, empty when it was taken."""
     with lake.database([lake.latest("intake_log")]) as db:
-        return set(
-            db.execute(
-                "SELECT uri, etag FROM intake_log WHERE source = $source AND status = 'taken'", {"source": source.name}
-            ).fetchall()
-        )
+        rows = db.execute(
+            "SELECT uri, etag, CASE status WHEN 'quarantined' THEN reason ELSE '' END FROM intake_log WHERE source = $source",
+            {"source": source.name},
+        ).fetchall()
+    return {(uri, etag): reason for uri, etag, reason in rows}
 
 
 def _take_file(batch: Batch) -> FileReport:

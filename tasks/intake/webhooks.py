@@ -59,7 +59,7 @@ def is_ping(platform: str, body: bytes) -> bool:
 def read_delivery(delivery: Delivery, secrets: Secrets) -> tuple[Event, ...]:
     """The events of a delivery; none where it says nothing that concerns segments.
 
-    Raises ``RefusedError``: forged or unsigned, not JSON, not understood, or a privacy request that a person must answer.
+    Raises ``RefusedError``: forged or unsigned, not understood, or a privacy request that a person must answer.
     """
     source = delivery.get("source")
     if source in SIGNATURE_HEADERS:
@@ -83,7 +83,9 @@ def _read_webhook(platform: str, delivery: Delivery, secrets: Secrets) -> tuple[
         )
     topic = delivery.get("topic")
     if topic in PRIVACY_TOPICS:
-        raise RefusedError("privacy_request", f"{topic}: a person asked. Run `segmentation forget` and answer the shop.")
+        raise RefusedError(
+            "privacy_request", f"{topic}: a person asked. Run `segmentation forget` and answer the shop."
+        )
     reader = _READERS.get((platform, topic))
     payload = _object_of(delivery.body)
     if reader is None:
@@ -115,7 +117,7 @@ def _read_notification(found: Mapping[str, Any]) -> tuple[Event, ...]:
     try:
         return tuple(
             Event(
-                id=f"{record['s3']['object'].get('sequencer', '')}-{record['s3']['object'].get('eTag', '')}" or "file",
+                id=f"{record['s3']['object'].get('sequencer', '')}-{record['s3']['object'].get('eTag', '')}",
                 kind=EventKind.CONTACT_FILE,
                 at=record["eventTime"],
                 source="s3",

@@ -110,8 +110,8 @@ AMOUNTS = {
 }
 
 
-def config(folder: Path, **changes: object) -> Config:
-    """The configuration of the shop."""
+def config(folder: Path, only: tuple[str, ...] = ("till", "web", "app", "crm")) -> Config:
+    """The configuration of the shop, with all sources or some."""
     sources = [
         {
             "name": "till",
@@ -193,7 +193,7 @@ def config(folder: Path, **changes: object) -> Config:
         "identity": {"max_records_per_key": 3},
         "sources": sources,
     }
-    return Config(**{**values, **changes})
+    return Config(**{**values, "sources": [source for source in sources if source["name"] in only]})
 
 
 CRM = """\

@@ -54,23 +54,22 @@ def _second_day(folder: Path) -> None:
     hostile.write_text(folder / "web" / "november.csv", f"{head}\n{corrected}\n{hostile.WEB.splitlines()[3]}\n", later)
 
 
-def _prepare(folder: Path, name: str) -> Path:
-    """A copy of the folder after the first day, with the files of the second."""
-    copy = folder.parent / name
-    shutil.copytree(folder, copy, copy_function=shutil.copy2)
-    return copy
+def _contents(lake: Lake) -> dict[str, list[Any]]:
+    """Everything that is in the lake."""
+    with lake.database([lake.latest(table) for table in ALL]) as db:
+        return {table: db.sql(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in ALL}
 
 
 def test_a_run_killed_after_any_write_and_repeated_ends_like_an_undisturbed_one(tmp_path):
     shop = tmp_path / "shop"
     hostile.write(shop)
-    config = hostile.config(shop)
+    config = hostile.config(shop, only=("crm", "web"))
     lake = Lake(root=config.lake, memory_limit="1GB", threads=2)
     take_in(lake, config, date(2024, 11, 1))
     _second_day(shop)
     shutil.copytree(config.lake, tmp_path / "before")
     report = take_in(lake, config, date(2024, 11, 2))
-    undisturbed = {table: lake.fingerprint(lake.latest(table)) for table in ALL}
+    undisturbed = _contents(lake)
     assert report.sums.rows_kept == 2
     assert report.sums.rows_duplicate == 1
 
@@ -86,7 +85,7 @@ def test_a_run_killed_after_any_write_and_repeated_ends_like_an_undisturbed_one(
             survived = True
         except PowerCut:
             take_in(lake, config, date(2024, 11, 2))
-        assert {table: lake.fingerprint(lake.latest(table)) for table in ALL} == undisturbed, f"cut after write {writes}"
+        assert _contents(lake) == undisturbed, f"cut after write {writes}"
     assert writes > 8
 
 
@@ -129,7 +128,10 @@ def test_a_numbered_line_sent_again_with_other_content_is_corrected(shop, sale):
     shop.write("till/2.parquet", [sale(pos=1), sale(pos=2, sku="jam", n=2.0, paid=8.0)], WRITTEN + timedelta(hours=1))
     report = shop.take(config)
     assert (report.sums.rows_kept, report.sums.rows_duplicate) == (1, 1)
-    assert shop.rows("order_lines", "line, product_id, quantity, amount") == [(1, "tea", 1.0, 3.5), (2, "jam", 2.0, 8.0)]
+    assert shop.rows("order_lines", "line, product_id, quantity, amount") == [
+        (1, "tea", 1.0, 3.5),
+        (2, "jam", 2.0, 8.0),
+    ]
     assert shop.rows("orders", "amount") == [(11.5,)]
 
 
