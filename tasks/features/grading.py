@@ -76,6 +76,17 @@ def spearman(spend: Floats, score: Floats) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
+def concentration(spend: Floats, score: Floats) -> float:
+    """Area between chance and the curve of spend gathered from the highest score down, over that of a perfect score.
+
+    1 is perfect, 0 is chance (the normalised Gini coefficient; Lerman and Yitzhaki 1984). Unlike a rank correlation it
+    does not reward ties among the many who spend nothing. NaN where everybody spent the same.
+    """
+    away = spend - spend.mean() if len(spend) else spend
+    best = float(away @ rankdata(spend))
+    return float(away @ rankdata(score)) / best if best > 0 else float("nan")
+
+
 def top_decile_lift(spend: Floats, score: Floats) -> float:
     """Mean spend of the tenth of customers with the highest score over the mean of all; ties in score share places.
 
@@ -108,6 +119,7 @@ def total_ratio(actual: Floats, predicted: Floats) -> float:
 
 METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
     "expected_spend": (
+        ("concentration", "ranking", concentration),
         ("spearman", "ranking", spearman),
         ("top_decile_lift", "ranking", top_decile_lift),
         ("mae", "median", mean_absolute_error),
@@ -119,9 +131,9 @@ METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
 """Per target: name of the metric, the prediction that it reads, and the function; the first decides the champion."""
 
 SMALLER_IS_BETTER = frozenset({"mae", "brier", "mae_days"})
-UNDECIDING = frozenset({"total_ratio", "top_decile_lift"})
-SHARES = frozenset({"spearman", "auc"})
-AS_GOOD = 0.002  # of a rank correlation or an area under the curve: less is luck, and then accuracy decides
+UNDECIDING = frozenset({"total_ratio", "top_decile_lift", "spearman"})
+SHARES = frozenset({"concentration", "auc"})
+AS_GOOD = 0.002  # of an area under a curve: less is luck, and then accuracy decides
 
 
 def grade(

@@ -13,6 +13,7 @@ from tasks.features.grading import (
     brier,
     champion_of,
     choose,
+    concentration,
     grade,
     interval_coverage,
     mean_absolute_error,
@@ -39,7 +40,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
 @given(numbers, st.integers(0, 2**31))
 def test_ranks_are_all_that_ranking_metrics_see(spend, seed):
     score = np.random.default_rng(seed).normal(size=len(spend))
-    for metric in (spearman, top_decile_lift):
+    for metric in (concentration, spearman, top_decile_lift):
         assert metric(spend, score) == pytest.approx(metric(spend, np.exp(score)), nan_ok=True)
 
 
@@ -138,3 +139,14 @@ def test_rankings_as_good_as_each_other_leave_the_choice_to_accuracy():
         "right": Candidate({"ranking": nearly, "mean": spend, "median": spend}),
     }
     assert choose("expected_spend", spend, candidates) == "right"
+
+
+def test_ties_among_those_who_spend_nothing_earn_nothing():
+    spend = np.array([0.0] * 90 + [10.0] * 10)
+    hits_and_ties = np.array([0.0] * 90 + [1.0] * 4 + [0.0] * 6)
+    hits_and_noise = hits_and_ties + np.linspace(0.5, 0, 100)
+    assert concentration(spend, spend) == pytest.approx(1)
+    assert concentration(spend, hits_and_ties) == pytest.approx(0.4)
+    assert concentration(spend, -spend) == pytest.approx(-1)
+    assert np.isnan(concentration(np.ones(3), np.arange(3.0)))
+    assert concentration(spend, hits_and_noise) < concentration(spend, hits_and_ties)
