@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote, urlsplit, urlunsplit
 
 # A sending platform may or may not escape what it merges, and tells only by example. These characters mean something
@@ -15,8 +16,10 @@ _NO_NAMES = frozenset(
 )
 _NOT_IN_A_NAME = re.compile(r"[\d@/\\:;%$€£#*=+_|~^\[\]‹›()]|\.\w|www", re.IGNORECASE)
 _LONGEST_NAME = 40
+_REMEMBERED = 65_536  # names and products repeat over customers
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def clean(text: str | None, longest: int) -> str:
     """One line without control characters, markup or merge tags, at most ``longest`` characters; blank if nothing."""
     joined = unicodedata.normalize("NFC", text or "")
@@ -46,6 +49,7 @@ def isolate(line: str) -> str:
     return line
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def person_name(first_name: str | None) -> str:
     """A given name fit for a greeting, or blank: links, numbers and placeholders typed into forms are no names."""
     name = clean(first_name, _LONGEST_NAME)
@@ -58,12 +62,14 @@ def person_name(first_name: str | None) -> str:
     return name.title() if bare.isascii() and (bare.isupper() or bare.islower()) else name
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def product_name(name: str | None, longest: int = 80) -> str:
     """A product's name in sentence case where the catalogue shouts; blank where there is none."""
     line = clean(name, longest)
     return line.capitalize() if line.isupper() else line
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def link(address: str | None) -> str:
     """A web link that cannot end its attribute or carry a script; blank unless it is https."""
     try:

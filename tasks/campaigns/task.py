@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from tasks.campaigns import opt_outs
 from tasks.campaigns.assignment import Lot
-from tasks.campaigns.day import READS, make
+from tasks.campaigns.day import READS, WRITES, make
 from tasks.campaigns.drafts import Studio, languages
 from tasks.campaigns.holdout import key_bytes
 from tasks.campaigns.order import Order
@@ -25,10 +25,11 @@ from tasks.campaigns.summary import DaySummary, as_markdown
 from tasks.campaigns.words import read_words
 from tasks.config import Config
 from tasks.errors import ConfigurationError
-from tasks.lake import Lake, Snapshots
+from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.opened import identity, open_lake
 from tasks.stage import RETRIES, stage
 
+_FACTS = tuple(table for table in READS if table not in {*WRITES, "suppressions", "forgotten"})
 _SETTINGS = ("campaigns", "playbook", "segments", "currency")
 
 
@@ -44,11 +45,11 @@ def read_opt_outs(config: Config, as_of: date, known: Snapshots) -> Snapshots:
     return known.having(opt_outs.store(lake, found, as_of, _person_key(lake).get_secret_value()))
 
 
-@task(**stage("plan campaigns", reads=READS, settings=_SETTINGS))
+@task(**stage("plan campaigns", reads=_FACTS, settings=_SETTINGS, remembers=("campaign_members",)))
 def plan_campaigns(config: Config, as_of: date, known: Snapshots) -> DaySummary:
     """Who would get what, who would not and why, and every draft to look at; nothing leaves."""
     lake = open_lake(config)
-    return make(lake, known.only(READS), _studio(config, lake), _order(config, lake, as_of))
+    return make(lake, _tables(lake, known), _studio(config, lake), _order(config, lake, as_of))
 
 
 @task(name="apply campaigns", persist_result=True, result_serializer="json", **RETRIES)
@@ -57,7 +58,7 @@ def apply_campaigns(config: Config, as_of: date, known: Snapshots, approved_by: 
     lake = open_lake(config)
     account = config.campaigns.sendgrid
     order = _order(config, lake, as_of, approved_by=approved_by, wire=_wire(account) if account else None)
-    return make(lake, known.only(READS), _studio(config, lake), order)
+    return make(lake, _tables(lake, known), _studio(config, lake), order)
 
 
 @task(name="show campaigns", **RETRIES)
@@ -67,6 +68,11 @@ def show_campaigns(summary: DaySummary) -> None:
     create_markdown_artifact(as_markdown(summary), key=key, description="Campaign drafts of the day")
     address = summary.page if "://" in summary.page else f"file://{os.path.abspath(summary.page)}"  # noqa: PTH100
     create_link_artifact(address, link_text="Look at every draft", key=f"{key}-preview")
+
+
+def _tables(lake: Lake, known: Snapshots) -> list[Snapshot]:
+    """What the day is made from: the run's own snapshots, and the newest of what campaigns wrote on earlier days."""
+    return [known[table] if table in _FACTS else lake.latest(table) for table in READS]
 
 
 def _order(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import fsspec
@@ -59,20 +59,25 @@ class Words(BaseModel):
 
     def money(self, amount: Decimal, currency: str) -> str:
         """An amount with its currency; whole amounts without cents."""
-        pattern = Locale.parse(self.language).currency_formats["standard"].pattern
-        whole = amount == amount.to_integral_value()
-        written = format_currency(
-            amount,
-            currency,
-            pattern.replace(".00", "") if whole else pattern,
-            locale=self.language,
-            currency_digits=not whole,
-        )
-        return written.replace("\u00a0", " ")
+        return _money(amount, currency, self.language)
 
     def number(self, value: Decimal) -> str:
         """A plain number."""
         return format_decimal(value, locale=self.language)
+
+
+@lru_cache(maxsize=65_536)  # prices repeat over customers
+def _money(amount: Decimal, currency: str, language: str) -> str:
+    pattern = Locale.parse(language).currency_formats["standard"].pattern
+    whole = amount == amount.to_integral_value()
+    written = format_currency(
+        amount,
+        currency,
+        pattern.replace(".00", "") if whole else pattern,
+        locale=language,
+        currency_digits=not whole,
+    )
+    return written.replace("\u00a0", " ")
 
 
 def read_words(languages: frozenset[str], folder: str | None = None) -> Mapping[str, Words]:
