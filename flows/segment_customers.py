@@ -1,4 +1,4 @@
-"""The daily job: collect and cleanse, measure, segment, recommend, report, plan and push."""
+"""The daily job: collect and cleanse, measure, segment, recommend, draft campaigns, report, plan and push."""
 
 from datetime import date, datetime
 from typing import Literal
@@ -9,12 +9,14 @@ from prefect.runtime import flow_run
 
 from flows.stages import kept
 from flows.summary import RunSummary, pushes_of, summarise
+from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
 from tasks.config import load_config
 from tasks.destinations.task import apply_push, person_key, plan_push
 from tasks.features.task import measure_customers
 from tasks.intake.task import take_in
 from tasks.lake.opened import open_lake
 from tasks.measurement.task import report_results
+from tasks.recommendations.task import recommend_products
 from tasks.segments.segmentation import read_rules
 from tasks.segments.task import assign_segments
 
@@ -41,9 +43,13 @@ def segment_customers(
     tables = open_lake(settings)
     keep = kept(settings)
 
-    known = take_in(settings, day, person_key(tables))
+    known = read_opt_outs(settings, day, take_in(settings, day, person_key(tables)))
     known = keep(measure_customers)(settings, day, known)
     known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
+    known = keep(recommend_products)(settings, day, known)
+    campaigns = apply_campaigns(settings, day, known) if push == "apply" else keep(plan_campaigns)(settings, day, known)
+    show_campaigns(campaigns)
+    known = known.having(*campaigns.written)
     report = report_results(settings, day, known)
     plan = plan_push(settings, day, known)
     pushed = apply_push(settings, plan, release) if push == "apply" else None

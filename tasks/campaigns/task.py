@@ -1,6 +1,7 @@
 """The door of the campaign stage."""
 
 import os
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -17,7 +18,7 @@ from tasks.campaigns.day import READS, WRITES, make
 from tasks.campaigns.drafts import Studio, languages
 from tasks.campaigns.holdout import key_bytes
 from tasks.campaigns.order import Order
-from tasks.campaigns.playbook_file import ids_in_rules, load
+from tasks.campaigns.playbook_file import ids_in_rules, load, text_digest
 from tasks.campaigns.sendgrid_account import read_suppressions
 from tasks.campaigns.sendgrid_wire import Wire
 from tasks.campaigns.settings import SendGridSettings
@@ -27,7 +28,7 @@ from tasks.config import Config
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.opened import identity, open_lake
-from tasks.stage import RETRIES, stage
+from tasks.stage import RETRIES, reuse_key, stage
 
 _FACTS = tuple(table for table in READS if table not in {*WRITES, "suppressions", "forgotten"})
 _SETTINGS = ("campaigns", "playbook", "segments", "currency")

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from tasks.campaigns.settings import CampaignSettings
+from tasks.config.campaigns import CampaignSettings
 from tasks.config.destinations import DestinationSettings
 from tasks.config.events import EventSettings
+from tasks.config.recommendations import RecommendationSettings
 from tasks.config.sources import Source
 from tasks.config.stages import BrakeSettings, ClusterSettings, FeatureSettings, IdentitySettings, ReportSettings
 
@@ -39,6 +40,9 @@ class Config(BaseSettings):
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="Measuring and predicting")
     segments: str = Field("", description="Rule file; the rules that come with the system when left out")
     clusters: ClusterSettings = Field(default_factory=ClusterSettings, description="Clustering")
+    recommendations: RecommendationSettings = Field(
+        default_factory=RecommendationSettings, description="Products to offer"
+    )
     playbook: str = Field("", description="Playbook of campaigns; the one that comes with the system when left out")
     campaigns: CampaignSettings = Field(default_factory=CampaignSettings, description="Brand, drafts and hold-outs")
     destinations: tuple[DestinationSettings, ...] = Field((), description="Where segments are pushed")
