@@ -1,8 +1,7 @@
 """Apply: exactly the stored plan, batch by batch, each customer with exactly one answer, resumable at any moment."""
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -242,14 +241,14 @@ def _conversations(
             journal.sending([one.member.customer_id for one in batch])
             yield conversation.deliver(batch)
         return
-    waiting: deque[Future[list[Answer]]] = deque()
+    flying: set[Future[list[Answer]]] = set()
     with ThreadPoolExecutor(parallel, thread_name_prefix=conversation.platform.slug) as pool:
         for batch in requests:
             if conversation.stopped:
                 break
             journal.sending([one.member.customer_id for one in batch])
-            waiting.append(pool.submit(conversation.deliver, batch))
-            if len(waiting) >= 2 * parallel:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            flying.add(pool.submit(conversation.deliver, batch))
+            if len(flying) >= parallel:
+                landed, flying = wait(flying, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in landed)
+        yield from (one.result() for one in as_completed(flying))

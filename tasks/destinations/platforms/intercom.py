@@ -154,7 +154,7 @@ PLATFORM = Platform(
     api_version=VERSION,
     keys=(Key.CUSTOMER_ID,),
     account=IntercomAccount,
-    limits=Limits(rows=10, bytes=1_000_000, per_second=160.0, parallel=16),
+    limits=Limits(rows=1, bytes=1_000_000, per_second=160.0, parallel=16),
     headers=headers,
     shape=shape,
     push=push,

@@ -162,7 +162,11 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             fault = fake.weather.next()
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            length = int(self.headers.get("content-length") or 0)
+            body = self.rfile.read(length)
+            if len(body) < length:  # the client died while it was speaking
+                self._cut()
+                return
             parts = urlsplit(self.path)
             request = Request(
                 self.command,
@@ -217,11 +221,17 @@ def _spoiled(fake: Fake, request: Request, fault: str | None) -> Reply:
             return fake.answer(request)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, _request: Any, _client: Any) -> None:
+        """A client that was killed is part of the play."""
+
+
 @contextmanager
 def serve(fake: Fake) -> Iterator[Fake]:
     """The stand-in on a free port of loopback; ``fake.address`` is its base address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(fake))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(fake))
     fake.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
