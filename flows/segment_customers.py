@@ -11,9 +11,10 @@ from flows.stages import kept
 from flows.summary import RunSummary, pushes_of, summarise
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
 from tasks.config import load_config
-from tasks.destinations.task import apply_push, person_key, plan_push
+from tasks.destinations.task import apply_push, find_secret, person_key, plan_push
 from tasks.features.task import measure_customers
-from tasks.intake.task import take_in
+from tasks.intake.concerned import mark_refreshed
+from tasks.intake.task import collect_sources, take_in
 from tasks.lake.opened import open_lake
 from tasks.measurement.task import report_results
 from tasks.recommendations.task import recommend_products
@@ -43,9 +44,11 @@ def segment_customers(
     tables = open_lake(settings)
     keep = kept(settings)
 
+    collect_sources(settings, day, find_secret)
     known = read_opt_outs(settings, day, take_in(settings, day, person_key(tables)))
     known = keep(measure_customers)(settings, day, known)
     known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
+    mark_refreshed(tables, known)
     known = keep(recommend_products)(settings, day, known)
     campaigns = apply_campaigns(settings, day, known) if push == "apply" else keep(plan_campaigns)(settings, day, known)
     show_campaigns(campaigns)

@@ -28,7 +28,7 @@ from tasks.config import Config
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.opened import identity, open_lake
-from tasks.stage import RETRIES, reuse_key, stage
+from tasks.stage import RETRIES, stage
 
 _FACTS = tuple(table for table in READS if table not in {*WRITES, "suppressions", "forgotten"})
 _SETTINGS = ("campaigns", "playbook", "segments", "currency")
@@ -46,7 +46,16 @@ def read_opt_outs(config: Config, as_of: date, known: Snapshots) -> Snapshots:
     return known.having(opt_outs.store(lake, found, as_of, _person_key(lake).get_secret_value()))
 
 
-@task(**stage("plan campaigns", reads=_FACTS, settings=_SETTINGS, remembers=("campaign_members",)))
+_PLAN = stage("plan campaigns", reads=_FACTS, settings=_SETTINGS, remembers=("campaign_members",))
+
+
+def _plan_key(context: Any, arguments: Mapping[str, Any]) -> str:
+    """A plan is made again when the playbook was edited: the configuration only names it."""
+    config: Config = arguments["config"]
+    return f"{_PLAN['cache_key_fn'](context, arguments)}-{text_digest(config.playbook)}"
+
+
+@task(**{**_PLAN, "cache_key_fn": _plan_key})
 def plan_campaigns(config: Config, as_of: date, known: Snapshots) -> DaySummary:
     """Who would get what, who would not and why, and every draft to look at; nothing leaves."""
     lake = open_lake(config)

@@ -5,7 +5,7 @@ from datetime import date
 import duckdb
 
 from tasks.config import FeatureSettings
-from tasks.features import affinity, attention, behaviour, rfm
+from tasks.features import affinity, attention, behaviour, regular, rfm
 
 BUSINESS_BULK_SHARE = 0.5
 BUSINESS_OFFICE_SHARE = 0.6
@@ -65,6 +65,7 @@ SELECT
     CASE WHEN messages_90d > 0 THEN least(1, responses_90d::DOUBLE / messages_90d) END AS engagement_rate,
     coalesce(redemptions, 0) AS redemptions,
     age_band, income_band, household_size, country,
+    coalesce(replenishment_due, false) AS replenishment_due,
     email IS NOT NULL AS has_email, coalesce(email_consent, 'unknown') AS email_consent
 FROM known k
 LEFT JOIN main_channel USING (customer_id)
@@ -73,6 +74,7 @@ LEFT JOIN bought USING (customer_id)
 LEFT JOIN visits USING (customer_id)
 LEFT JOIN messages USING (customer_id)
 LEFT JOIN email_consent USING (customer_id)
+LEFT JOIN due USING (customer_id)
 """
 
 
@@ -95,6 +97,7 @@ def measure(
         "visits": attention.SESSIONS,
         "messages": attention.MESSAGES,
         "email_consent": attention.EMAIL_CONSENT,
+        "due": regular.DUE,
         "known": _KNOWN,
         "unscored": _MEASURES,
         "measures": f"SELECT * FROM unscored JOIN ({scores}) USING (customer_id) ORDER BY customer_id",

@@ -1,6 +1,7 @@
 """What the champions say about every customer today: one row each, ready for the customer features."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import duckdb
@@ -11,6 +12,7 @@ from tasks.features.backtest import churn_candidates, next_order_forecasts, spen
 from tasks.features.grading import Candidate
 from tasks.features.observation import Floats, observe
 from tasks.features.rivals import fit_lifetimes, histories
+from tasks.features.training_rows import one_thread
 
 
 def predict_customers(
@@ -27,11 +29,14 @@ def predict_customers(
     observation = observe(db, as_of, horizon_days)
     rows = training_rows(db, as_of, horizon_days) if len(observation) else None
     lifetimes = fit_lifetimes(observation)
-    spend_model, spend = _chosen(
-        spend_candidates(rows, observation, lifetimes), "mean", champions.get("expected_spend")
-    )
-    churn_model, churn = _chosen(churn_candidates(rows, observation, lifetimes), "probability", champions.get("churn"))
-    forecasts = next_order_forecasts(rows, observation)
+    # The three fits share nothing but what they read, and spend their time outside the interpreter's lock.
+    with one_thread(), ThreadPoolExecutor(max_workers=3) as pool:
+        spends = pool.submit(spend_candidates, rows, observation, lifetimes)
+        churns = pool.submit(churn_candidates, rows, observation, lifetimes)
+        orders = pool.submit(next_order_forecasts, rows, observation)
+    spend_model, spend = _chosen(spends.result(), "mean", champions.get("expected_spend"))
+    churn_model, churn = _chosen(churns.result(), "probability", champions.get("churn"))
+    forecasts = orders.result()
     wanted = champions.get("next_order")
     order_model = wanted if wanted in forecasts else next(iter(forecasts))
     earliest, middle, latest = forecasts[order_model].dates()

@@ -92,6 +92,17 @@ def test_shares_of_weekend_channel_discount_and_gifts():
     assert hal["office_hours_share"] == 0.5
 
 
+def test_ida_is_due_for_the_tea_she_buys_every_fortnight_and_jon_is_not():
+    def every(customer, days):
+        return [Order(customer, f"2024-{month:02}-{day:02} 10:00") for month, day in days]
+
+    steady = every("ida", [(4, 24), (5, 8), (5, 22), (6, 5), (6, 19)])
+    wild = every("jon", [(1, 2), (1, 4), (5, 30), (6, 1), (6, 25)])
+    rows = measured([*steady, *wild])
+    assert (rows["ida"]["replenishment_due"], rows["jon"]["replenishment_due"]) == (True, False)
+    assert not measured(steady, date(2024, 6, 20))["ida"]["replenishment_due"]
+
+
 def test_an_open_by_a_privacy_proxy_is_no_response():
     def event(number, kind, machine=False):
         at = datetime(2024, 6, 10, 12, tzinfo=UTC)
