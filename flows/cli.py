@@ -244,5 +244,72 @@ def platforms(as_json: bool) -> None:
         show_table("Platforms", list(rows[0]), [list(row.values()) for row in rows])
 
 
+@main.command()
+@config_option
+@click.option("--push", type=click.Choice(["plan", "apply"]), default="plan", show_default=True)
+@click.option("--max-events", type=click.IntRange(1), default=50_000, show_default=True)
+@click.option("--replay", is_flag=True, help="Put dead letters of the queue back first.")
+@json_option
+@say_errors
+def refresh(config: str, push: str, max_events: int, replay: bool, as_json: bool) -> None:
+    """Take events from the queue and bring the customers they concern up to date."""
+    from flows.refresh_customers import Desk, drain, replay_letters
+    from tasks.config import load_config
+
+    desk = Desk.of(load_config(config))
+    if replay:
+        replay_letters(desk)
+    _show_refresh(drain(desk, "apply" if push == "apply" else "plan", max_events), as_json=as_json)
+
+
+@main.command("import-contacts")
+@click.argument("uri")
+@config_option
+@click.option("--push", type=click.Choice(["plan", "apply"]), default="plan", show_default=True)
+@json_option
+@say_errors
+def import_contacts(uri: str, config: str, push: str, as_json: bool) -> None:
+    """Take in a file of contacts and bring the customers in it up to date."""
+    from flows.refresh_customers import Desk, refresh_source
+    from tasks.config import load_config
+    from tasks.intake.contact_files import contact_source
+
+    desk = Desk.of(load_config(config))
+    source = contact_source(desk.config, str(Path(uri).resolve()) if Path(uri).exists() else uri)
+    _show_refresh(refresh_source(desk, source, "apply" if push == "apply" else "plan"), as_json=as_json)
+
+
+def _show_refresh(summary: Any, *, as_json: bool) -> None:
+    from flows.console import show_json, show_table
+
+    if as_json:
+        show_json(summary.model_dump(mode="json"))
+        return
+    for note in summary.notes:
+        click.secho(note, fg="yellow", err=True)
+    counts = summary.model_dump(exclude={"notes"})
+    show_table("Refresh", ["what", "value"], [[name.replace("_", " "), value] for name, value in counts.items()])
+
+
+@main.command()
+@config_option
+@click.option("--push", type=click.Choice(["plan", "apply"]), default="plan", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Beyond this machine a certificate is needed.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True)
+@click.option("--certificate", default="", help="Certificate chain for TLS, as PEM.")
+@click.option("--key", default="", help="Its private key, where it is in a file of its own.")
+@say_errors
+def serve(config: str, push: str, *, host: str, port: int, certificate: str, key: str) -> None:
+    """Receive events by HTTP and refresh the customers concerned within seconds, until told to stop."""
+    import logging
+
+    from flows.serve import Address
+    from flows.serve import serve as serve_events
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    address = Address(host, port, certificate, key)
+    _show_refresh(serve_events(config, "apply" if push == "apply" else "plan", address), as_json=True)
+
+
 if __name__ == "__main__":
     main()

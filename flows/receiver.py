@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
@@ -89,58 +89,61 @@ def answer_webhook(inbox: Inbox, platform: str, headers: dict[str, str], body: b
     return Answer(HTTPStatus.OK)
 
 
-def receiver(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
+class Receiver(BaseHTTPRequestHandler):
+    """Answers requests for one inbox."""
+
+    inbox: ClassVar[Inbox]
+    server_version, sys_version = "segmentation", ""
+    timeout = PATIENCE_SECONDS
+
+    def do_GET(self) -> None:
+        """Say that the process lives and how much waits."""
+        if self.path != "/health":
+            self._answer(Answer(HTTPStatus.NOT_FOUND))
+            return
+        self._answer(Answer(HTTPStatus.OK, json.dumps({"waiting": self.inbox.queue.waiting()})))
+
+    def do_POST(self) -> None:
+        """Take a delivery."""
+        body = self._body()
+        if body is None:
+            return
+        try:
+            self._answer(self._take(body))
+        except SegmentationError:  # the queue is away: the sender must try again
+            self._answer(Answer(HTTPStatus.SERVICE_UNAVAILABLE))
+
+    def _take(self, body: bytes) -> Answer:
+        if self.path == "/events":
+            return answer_events(self.inbox, self.headers.get("Authorization", ""), body)
+        if self.path.startswith(_WEBHOOKS):
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            return answer_webhook(self.inbox, self.path.removeprefix(_WEBHOOKS), headers, body)
+        return Answer(HTTPStatus.NOT_FOUND)
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit():
+            self._answer(Answer(HTTPStatus.LENGTH_REQUIRED))
+        elif int(length) > MOST_BYTES:
+            self.close_connection = True
+            self._answer(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
+        else:
+            return self.rfile.read(int(length))
+        return None
+
+    def _answer(self, answer: Answer) -> None:
+        content = answer.text.encode()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing: a request line may name a person."""
+
+
+def receiver(inbox: Inbox) -> type[Receiver]:
     """The request handler of this inbox."""
-
-    class Receiver(BaseHTTPRequestHandler):
-        server_version, sys_version = "segmentation", ""
-        timeout = PATIENCE_SECONDS
-
-        def do_GET(self) -> None:
-            """Say that the process lives and how much waits."""
-            if self.path != "/health":
-                self._answer(Answer(HTTPStatus.NOT_FOUND))
-                return
-            self._answer(Answer(HTTPStatus.OK, json.dumps({"waiting": inbox.queue.waiting()})))
-
-        def do_POST(self) -> None:
-            """Take a delivery."""
-            body = self._body()
-            if body is None:
-                return
-            try:
-                self._answer(self._take(body))
-            except SegmentationError:  # the queue is away: the sender must try again
-                self._answer(Answer(HTTPStatus.SERVICE_UNAVAILABLE))
-
-        def _take(self, body: bytes) -> Answer:
-            if self.path == "/events":
-                return answer_events(inbox, self.headers.get("Authorization", ""), body)
-            if self.path.startswith(_WEBHOOKS):
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                return answer_webhook(inbox, self.path.removeprefix(_WEBHOOKS), headers, body)
-            return Answer(HTTPStatus.NOT_FOUND)
-
-        def _body(self) -> bytes | None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdigit():
-                self._answer(Answer(HTTPStatus.LENGTH_REQUIRED))
-            elif int(length) > MOST_BYTES:
-                self.close_connection = True
-                self._answer(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
-            else:
-                return self.rfile.read(int(length))
-            return None
-
-        def _answer(self, answer: Answer) -> None:
-            content = answer.text.encode()
-            self.send_response(answer.status)
-            self.send_header("Content-Type", "text/plain; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-            """Say nothing: a request line may name a person."""
-
-    return Receiver
+    return type("Receiver", (Receiver,), {"inbox": inbox})

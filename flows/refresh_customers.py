@@ -18,7 +18,7 @@ from tasks.errors import CheckFailedError, ConfigurationError
 from tasks.features.refresh import refresh_features
 from tasks.intake.concerned import WATCHED, concerned_customers, mark_refreshed, refreshed_until, state_of
 from tasks.intake.contact_files import contact_source
-from tasks.intake.dead_letters import Refusal, bury_events
+from tasks.intake.dead_letters import Refusal, bury_events, replay_events
 from tasks.intake.event import Event, EventKind
 from tasks.intake.events_in import land_events, remember_versions
 from tasks.intake.intake import take_in
@@ -88,7 +88,7 @@ class Desk:
     def of(cls, config: Config) -> "Desk":
         """The desk of a configuration; all secrets that are needed are found now, not at the first event."""
         lake = open_lake(config)
-        secrets = {
+        secrets: Secrets = {
             platform: [find_secret(shop.secret) for shop in config.events.webhooks if shop.platform == platform]
             for platform in {shop.platform for shop in config.events.webhooks}
         }
@@ -136,16 +136,13 @@ def drain(desk: Desk, push: Mode, max_events: int) -> RefreshSummary:
 def refresh_batch(desk: Desk, messages: Sequence[Message], push: Mode) -> RefreshSummary:
     """One batch from queue to ledger; messages are finished last, so whatever breaks off is done again.
 
-    Nothing is doubled by that: files are taken once, rows are known by their keys, and who is concerned follows from the
-    state that features and segments showed last, not from the messages.
+    Nothing is doubled by that: files are taken once, rows are known by their keys, and who is concerned follows from
+    the state that features and segments showed last, not from the messages.
     """
     lake, config, at = desk.lake, desk.config, desk.clock()
     events, refusals = _read(desk, messages)
     bury_events(lake, desk.queue.name, refusals, at)
-    before = refreshed_until(lake)
-    if before is None:
-        before = state_of(lake)
-        mark_refreshed(lake, before)
+    before = _shown(lake)
     done = land_events(lake, config, events)
     fed, notes = _sources(desk, events, done.sources)
     if fed:
@@ -157,6 +154,29 @@ def refresh_batch(desk: Desk, messages: Sequence[Message], push: Mode) -> Refres
     desk.queue.finish(messages)
     counts = {"events": len(messages), "refused": len(refusals), "superseded": done.superseded}
     return summary + RefreshSummary(notes=tuple(notes), **counts)
+
+
+def replay_letters(desk: Desk) -> int:
+    """Put dead letters of this queue back into it; returns how many."""
+    return replay_events(desk.lake, desk.queue, desk.clock())
+
+
+def refresh_source(desk: Desk, source: Source, push: Mode) -> RefreshSummary:
+    """Take the new files of one source and bring the customers in them up to date."""
+    before = _shown(desk.lake)
+    alone = desk.config.model_copy(update={"sources": (source,)})
+    report = take_in(desk.lake, alone, desk.today, desk.person_key)
+    notes = tuple(f"{finding.subject}: {finding.message}" for finding in report.findings if finding.verdict != "passed")
+    return _refresh(desk, before, (), push, desk.clock()) + RefreshSummary(notes=notes)
+
+
+def _shown(lake: Lake) -> Snapshots:
+    """The state that features and segments show; before the first refresh it is taken to be the present one."""
+    before = refreshed_until(lake)
+    if before is None:
+        before = state_of(lake)
+        mark_refreshed(lake, before)
+    return before
 
 
 def _read(desk: Desk, messages: Sequence[Message]) -> tuple[list[Event], list[Refusal]]:
@@ -217,16 +237,18 @@ def _refresh(desk: Desk, before: Snapshots, named: Sequence[str], push: Mode, at
     if day is None:
         return RefreshSummary(notes=("No daily run has finished yet: it will compute these customers.",))
     known = Snapshots.of(lake.latest(table) for table in _READS)
-    measured = refresh_features(lake, config, day, desk.today + timedelta(days=1), customers, known)
+    measured = refresh_features(
+        lake, config, day, desk.today + timedelta(days=1), customers=customers, known=known
+    )
     known = known.having(measured)
     assigned = reassign(lake, day, customers, read_rules(lake, config), known)
-    pushed = _push(desk, known.having(*assigned.snapshots), day, customers, push, at)
+    pushed = _push(desk, known.having(*assigned.snapshots), day, customers, push=push, at=at)
     mark_refreshed(lake, after)
     return pushed + RefreshSummary(day=day, customers=len(customers), moved=assigned.moved)
 
 
 def _push(
-    desk: Desk, known: Snapshots, day: date, customers: Sequence[str], push: Mode, at: datetime
+    desk: Desk, known: Snapshots, day: date, customers: Sequence[str], *, push: Mode, at: datetime
 ) -> RefreshSummary:
     lake, config = desk.lake, desk.config
     pinned = [known[table] for table in SOURCES if table in known.versions]
@@ -247,8 +269,6 @@ def _push(
         done = apply_plan(lake, plan, config.destinations, desk.connect, at=at, person_key=desk.person_key)
     except CheckFailedError as error:  # a person must look; the daily run plans these customers again
         return planned + RefreshSummary(notes=(str(error),))
-    counts = {
-        name: sum(getattr(one, name) for one in done.destinations) for name in ("delivered", "rejected", "later")
-    }
+    counts = {name: sum(getattr(one, name) for one in done.destinations) for name in ("delivered", "rejected", "later")}
     stopped = tuple(f"{one.destination} stopped: {one.stopped}" for one in done.destinations if one.stopped)
     return planned + RefreshSummary(notes=stopped, **counts)

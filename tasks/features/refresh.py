@@ -29,6 +29,7 @@ _FRESH = """
     UNION SELECT customer_id FROM customers WHERE timezone($timezone, created_at)::DATE >= $day
 """
 
+
 def _score(name: str, border: str) -> str:
     """The quintile of the morning into whose borders the value falls; null without an order."""
     found = f"SELECT coalesce(max(quintile) FILTER ({border}), min(quintile)) FROM cuts WHERE score = '{name}'"
@@ -46,7 +47,7 @@ _SCORED = f"""
 
 
 def refresh_features(
-    lake: Lake, config: Config, day: date, measured_on: date, customers: Sequence[str], known: Snapshots
+    lake: Lake, config: Config, day: date, measured_on: date, *, customers: Sequence[str], known: Snapshots
 ) -> Snapshot:
     """Measure ``customers`` again and merge them into the partition ``day`` of customer_features.
 
@@ -54,7 +55,7 @@ def refresh_features(
     that are no more (joined with another) are taken out. Predictions: see ``move_predictions``.
     """
     with lake.database() as db:
-        _open(db, lake, config, day, customers, known)
+        _open(db, lake, config, day, customers=customers, known=known)
         create, add = "CREATE TEMP TABLE refreshed AS", "INSERT INTO refreshed"
         for morning, who, into in ((day, "ANTI", create), (measured_on, "SEMI", add)):
             _narrow(db, who)
@@ -67,7 +68,13 @@ def refresh_features(
 
 
 def _open(
-    db: duckdb.DuckDBPyConnection, lake: Lake, config: Config, day: date, customers: Sequence[str], known: Snapshots
+    db: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    config: Config,
+    day: date,
+    *,
+    customers: Sequence[str],
+    known: Snapshots,
 ) -> None:
     """Tables ``whole_…`` with all that concerns the customers; ``fresh``: who did something since the morning."""
     db.register("asked", pa.table({"customer_id": pa.array(sorted(customers), pa.string())}))

@@ -82,12 +82,15 @@ def move_predictions(
     can_move = ~np.isnan(after.spend)
     morning = before["prediction_model"].fillna("").str.split(";").str[0].to_numpy(dtype=object)
     now["prediction_model"] = [
-        _told(*told) for told in zip(morning, same, had, can_move, ordered, before["prediction_model"], strict=True)
+        _told(told, same=kept, had=known, can_move=moves, ordered=bought, before=old)
+        for told, kept, known, moves, bought, old in zip(
+            *(morning, same, had, can_move, ordered, before["prediction_model"]), strict=True
+        )
     ]
     _move_days(now, before, same)
     now["horizon_days"] = horizon_days
     for name in set(columns) - set(now.columns):
-        now[name] = before[name] if name in before else None
+        now[name] = before.get(name)
     return _table(now, refreshed, previous, columns)
 
 
@@ -185,7 +188,7 @@ def _same_history(now: pd.DataFrame, before: pd.DataFrame) -> np.ndarray[tuple[i
     return np.asarray(np.logical_and.reduce(equal) & before["horizon_days"].notna().to_numpy(dtype=bool))
 
 
-def _told(morning: str, same: bool, had: bool, can_move: bool, ordered: bool, before: object) -> str:
+def _told(morning: str, *, same: bool, had: bool, can_move: bool, ordered: bool, before: object) -> str:
     if not ordered:
         return NO_ORDER
     if same:

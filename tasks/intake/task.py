@@ -1,25 +1,49 @@
 """The door of intake."""
 
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from logging import INFO, WARNING
 
 import pyarrow as pa
 from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from pydantic import SecretStr
 
 from tasks.config import Config
 from tasks.errors import CheckFailedError
 from tasks.intake.checks import STAGE, finding_rows
 from tasks.intake.intake import take_in as take_in_all
+from tasks.intake.landing import landed
+from tasks.intake.sources.pull import Pulled, health_rows, pull_all
 from tasks.lake import Snapshots
 from tasks.lake.contracts import CONTRACTS
 from tasks.lake.opened import open_lake
 from tasks.stage import RETRIES
 
 
+@task(name="collect sources", persist_result=False, cache_policy=NO_CACHE)
+def collect_sources(config: Config, as_of: date, find_secret: Callable[[str], SecretStr]) -> tuple[Pulled, ...]:
+    """Read what is new in sources beyond files into ``landing``; a source that fails leaves the others alone."""
+    if not any(source.connector for source in config.sources):
+        return ()
+    lake = open_lake(config)
+    pulled = pull_all(lake, config, datetime.now(UTC), find_secret)
+    checks = health_rows(config, pulled, as_of)
+    table = pa.Table.from_pylist(checks, CONTRACTS["check_results"].schema)
+    lake.replace("check_results", table, where={"as_of": as_of, "stage": "sources"})
+    for row in checks:
+        get_run_logger().log(INFO if row["verdict"] == "passed" else WARNING, "%s: %s", row["subject"], row["message"])
+    stopped = [row["message"] for row in checks if row["verdict"] == "stopped"]
+    if stopped:
+        raise CheckFailedError("\n".join(stopped))
+    return pulled
+
+
 @task(name="take in", persist_result=False, **RETRIES)
 def take_in(config: Config, as_of: date, person_key: str) -> Snapshots:
     """Take every new file, join customers, build orders; a check that stops is raised after it is written down."""
     lake = open_lake(config)
-    report = take_in_all(lake, config, as_of, person_key)
+    report = take_in_all(lake, landed(lake, config), as_of, person_key)
     checks = pa.Table.from_pylist(finding_rows(report.findings, as_of), CONTRACTS["check_results"].schema)
     written = lake.replace("check_results", checks, where={"as_of": as_of, "stage": STAGE})
     for source in report.sources:

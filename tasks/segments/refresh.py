@@ -49,7 +49,9 @@ def reassign(lake: Lake, day: date, customers: Sequence[str], rules: Rules, know
         moved = db.sql(
             "SELECT count(*) FROM before JOIN assigned USING (customer_id) WHERE before.segment <> assigned.segment"
         ).fetchall()[0][0]
-        gone = [c for (c,) in db.sql("SELECT customer_id FROM before ANTI JOIN assigned USING (customer_id)").fetchall()]
+        gone = [
+            c for (c,) in db.sql("SELECT customer_id FROM before ANTI JOIN assigned USING (customer_id)").fetchall()
+        ]
     written = lake.merge(TABLE, rows) if len(rows) else lake.latest(TABLE)
     if gone:
         named = ", ".join("'" + customer.replace("'", "''") + "'" for customer in gone)

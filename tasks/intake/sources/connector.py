@@ -1,4 +1,4 @@
-"""What a connector is: a value with two functions, one that reads pages and one that looks whether reading would work."""
+"""What a connector is: a value with two functions, one reads pages, the other looks whether reading would work."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from tasks.lake import Lake
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Changes to read: from ``since`` (None: everything) until ``until``; ``position`` is where an earlier try stopped."""
+    """Changes from ``since`` (None: everything) until ``until``; ``position`` is where an earlier try stopped."""
 
     since: datetime | None
     until: datetime
@@ -62,7 +62,7 @@ Pages: TypeAlias = Callable[[Account, Window], Iterator[Page]]
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A kind of source. ``read`` gives the pages of a window, ``check`` reads as little as possible and says what it saw.
+    """A kind of source: ``read`` gives the pages of a window, ``check`` reads as little as it can and says what it saw.
 
     ``overlap_seconds`` is read again each time, for changes that became visible late; rows are known by their keys.
     """

@@ -5,9 +5,10 @@ that page lands under the same name. A source that fails is listed in dead_lette
 nobody else; it goes on from its position next time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 from pydantic import SecretStr
@@ -74,6 +75,24 @@ def pull(lake: Lake, source: Source, at: datetime, find_secret: FindSecret, pati
         return _failed(lake, reached[-1], start, error, at)
     close_source(lake, source.name, at)
     return Pulled(source.name, done.rows - start.rows, done.pages)
+
+
+def health_rows(config: Config, pulled: Sequence[Pulled], as_of: date) -> list[dict[str, Any]]:
+    """The health of the sources as rows of table check_results; a required source that failed stops the run."""
+    required = {source.name for source in config.sources if source.required}
+    return [
+        {
+            "as_of": as_of,
+            "stage": "sources",
+            "check": "reachable",
+            "subject": one.source,
+            "verdict": ("stopped" if one.source in required else "told") if one.problem else "passed",
+            "value": float(one.rows),
+            "limit": None,
+            "message": one.problem or f"{one.rows} rows in {one.pages} pages.",
+        }
+        for one in pulled
+    ]
 
 
 def check_source(lake: Lake, source: Source, find_secret: FindSecret, patience: Patience) -> str:

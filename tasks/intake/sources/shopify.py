@@ -120,8 +120,9 @@ def _bulk(account: Account, wire: Wire, window: Window) -> Iterator[Page]:
     if not operation:
         operation = _start(account, wire)
         yield Page((), f"{_BULK}{operation}#0")
+    nodes: list[dict[str, Any]] = []
     address = _finished(wire, operation, account.patience.sleep)
-    for begin, node in _objects(wire, address, skip):
+    for begin, node in _objects(wire, address, int(done or 0)):
         if len(nodes) >= BULK_ROWS:
             yield Page(_rows(account, nodes), f"{_BULK}{operation}#{begin}")
             nodes = []
@@ -160,8 +161,7 @@ def _objects(wire: Wire, address: str, skip: int) -> Iterator[tuple[int, dict[st
         return
     current: dict[str, Any] | None = None
     begin = 0
-    answer = wire.call("GET", address, authorized=False)
-    for number, text in enumerate(answer.text.splitlines()):
+    for number, text in enumerate(wire.lines(address)):
         if number < skip or not text:
             continue
         found = json.loads(text)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,7 +23,9 @@ def secure(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
         return address.rstrip("/")
-    raise ConfigurationError(f"{parts.scheme}://{parts.hostname}: plain http is only allowed on this machine. Use https.")
+    raise ConfigurationError(
+        f"{parts.scheme}://{parts.hostname}: plain http is only allowed on this machine. Use https."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,16 @@ class Wire:
             if attempt + 1 < self.patience.attempts:
                 self.patience.wait(attempt, problem.wait_seconds)
         raise problem
+
+    def lines(self, address: str) -> Iterator[str]:
+        """The lines of a file at a full address, without credentials and without holding it whole."""
+        try:
+            with self._open().stream("GET", secure(address)) as response:
+                if not response.is_success:
+                    raise TransientError(f"{self.title}: the file answered {response.status_code}.")
+                yield from response.iter_lines()
+        except httpx.TransportError as error:
+            raise TransientError(f"{self.title}: the file broke off ({type(error).__name__}).") from error
 
     def _once(self, method: str, path: str, *, authorized: bool, **send: Any) -> httpx.Response:
         own = self._authorization() if authorized else {}
