@@ -1,9 +1,11 @@
 """Drafts of e-mail campaigns, hold-outs, and offers for staff and till, for one day."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from prefect import flow, runtime
+from prefect import flow
+from prefect.runtime import flow_run
 
 from tasks.campaigns.day import OPT_OUT_TABLES, READS
 from tasks.campaigns.summary import DaySummary
@@ -33,7 +35,7 @@ def draft_campaigns(
         lake: Overrides the lake of the configuration.
     """
     settings = load_config(config, {"lake": lake} if lake else None)
-    day = as_of or runtime.flow_run.scheduled_start_time.date()
+    day = as_of or scheduled_day(settings.timezone)
     opened = open_lake(settings)
     known = Snapshots.of(opened.latest(table) for table in sorted({*READS, *OPT_OUT_TABLES}))
     known = read_opt_outs(settings, day, known)
@@ -43,3 +45,9 @@ def draft_campaigns(
         summary = plan_campaigns(settings, day, known)
     show_campaigns(summary)
     return summary
+
+
+def scheduled_day(timezone: str) -> date:
+    """The day for which the run was scheduled, in the retailer's time zone."""
+    start: datetime = flow_run.scheduled_start_time
+    return start.astimezone(ZoneInfo(timezone)).date()

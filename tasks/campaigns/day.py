@@ -27,11 +27,12 @@ WRITES = ("campaign_members", "campaigns", "holdouts", "campaign_drafts", "campa
 def make(lake: Lake, snapshots: Sequence[Snapshot], studio: Studio, order: Order) -> DaySummary:
     """Make the campaigns of a day from ``snapshots`` of the tables in READS; writes the tables in WRITES and files.
 
-    Opt-outs are read as they stand now, whatever the snapshots say: one that arrived since the plan counts. Arms are
-    written before the first contact leaves; whoever is stopped or refused on the way becomes left_out afterwards.
+    Opt-outs are read as they stand now, whatever the snapshots say: one that arrived since the plan counts. So are the
+    tables written here: caps and drafts build on earlier days. Arms are written before the first contact leaves;
+    whoever is stopped or refused on the way becomes left_out afterwards.
     Raises CheckFailedError without segments, ConfigurationError or TransientError from the account.
     """
-    current = [lake.latest(s.table) if s.table in OPT_OUT_TABLES else s for s in snapshots]
+    current = [lake.latest(s.table) if s.table in {*OPT_OUT_TABLES, *WRITES} else s for s in snapshots]
     with lake.database(current) as db:
         _assign(db, studio, order)
         drafts = build(db, studio, order.as_of)

@@ -1,6 +1,7 @@
 """Reading a playbook: every problem of the file at once, each with its place and its remedy."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
@@ -41,15 +42,25 @@ def load(
     audiences: Iterable[str] = DEFAULT_AUDIENCES,
 ) -> Playbook:
     """Read a playbook from a file or any fsspec address; None is the packaged one. Raises ConfigurationError."""
-    if address is None:
-        return parse(default_text(), name="playbook.yaml", segments=segments, audiences=audiences)
+    text = read_text(address)
+    return parse(text, name=address or "playbook.yaml", segments=segments, audiences=audiences)
+
+
+def read_text(address: str | None) -> str:
+    """The text of a playbook; raises ConfigurationError when it cannot be read."""
+    if not address:
+        return default_text()
     try:
         with fsspec.open(address, "rt", encoding="utf-8") as file:
-            text = file.read()
+            return str(file.read())
     except (OSError, UnicodeDecodeError) as error:
         message = f"The playbook {address} cannot be read ({type(error).__name__}): check the path and the permissions."
         raise ConfigurationError(message) from error
-    return parse(text, name=address, segments=segments, audiences=audiences)
+
+
+def text_digest(address: str | None) -> str:
+    """Digest of a playbook's text: what was made from it is made again when it changes."""
+    return hashlib.sha256(read_text(address).encode()).hexdigest()[:16]
 
 
 def ids_in_rules(address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
