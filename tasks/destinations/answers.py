@@ -66,12 +66,11 @@ class Conversation:
         return [sent.get(part.member.customer_id, left[part.member.customer_id]) for part in parts]
 
     def _send(self, parts: Sequence[Part]) -> list[Answer]:
-        """What the platform says about the batch; what it said before a failure counts, the rest is judged by the failure."""
+        """What the platform says about the batch; what it said before a failure counts, the failure judges the rest."""
         answers: list[Answer] = []
         try:
             for one in self.platform.push(self.session, self.target, parts):
-                answers.append(self._clean(one))  # noqa: PERF402 - answers before a failure must be kept
-            return answers
+                answers.append(self._clean(one))  # noqa: PERF401 - answers before a failure must be kept
         except RejectedError as error:
             return answers + self._halve(rest_of(parts, answers), error)
         except TransientError as error:
@@ -82,6 +81,8 @@ class Conversation:
         except Malformed as error:
             code = "malformed_answer"
             reason = f"{self.platform.title} answered in an unexpected shape ({type(error).__name__})"
+        else:
+            return answers
         return answers + [later(part, code, reason) for part in rest_of(parts, answers)]
 
     def _halve(self, parts: Sequence[Part], error: RejectedError) -> list[Answer]:

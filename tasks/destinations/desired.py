@@ -113,6 +113,8 @@ def create_desired(
     pairs = ", ".join(f"'{_quoted(f.theirs)}', {value_sql(f.ours)}" for f in fields)
     key = key_of(destination, platform)
     normal_key = {Key.EMAIL: "nullif(lower(trim(customers.email)), '')", Key.PHONE: "nullif(trim(customers.phone), '')"}
+    key_sql = normal_key.get(key, "customers.customer_id")
+    lists_sql = "lists" if platform.uses_lists else "[]::VARCHAR[]"
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE desired AS
@@ -120,7 +122,7 @@ def create_desired(
             SELECT customer_id, list(product_id ORDER BY rank) AS recommended_products
             FROM customer_recommendations WHERE as_of = $as_of AND rank <= {PRODUCTS_SHOWN} GROUP BY customer_id
         ), wanted AS (
-            SELECT customers.customer_id, customer_segments.segment, {normal_key.get(key, "customers.customer_id")} AS key,
+            SELECT customers.customer_id, customer_segments.segment, {key_sql} AS key,
                 nullif(lower(trim(customers.email)), '') AS email, nullif(trim(customers.phone), '') AS phone,
                 json_object({pairs})::VARCHAR AS vals,
                 list_sort(list_filter(list_distinct(list_prepend(customer_segments.segment,
@@ -143,9 +145,9 @@ def create_desired(
         ), single AS (
             SELECT *, row_number() OVER (PARTITION BY key, reason IS NULL ORDER BY customer_id) AS claim FROM judged
         )
-        SELECT customer_id, segment, key, email, phone, vals, {"lists" if platform.uses_lists else "[]::VARCHAR[]"} AS lists,
+        SELECT customer_id, segment, key, email, phone, vals, {lists_sql} AS lists,
             md5(concat_ws(chr(31), key, coalesce(email, ''), coalesce(phone, ''), vals,
-                {"array_to_string(lists, chr(30))" if platform.uses_lists else "''"})) AS digest, worth,
+                array_to_string({lists_sql}, chr(30)))) AS digest, worth,
             CASE WHEN reason IS NULL AND claim > 1 THEN '{SHARED_KEY}' ELSE reason END AS reason
         FROM single
         """,

@@ -1,4 +1,4 @@
-"""Erasure: a person is put on the list of the forgotten, taken off every platform and out of every table, with receipts.
+"""Erasure: a person goes on the list of the forgotten, off every platform and out of every table, with receipts.
 
 What they bought stays in revenue as a guest's. The list holds keyed hashes of every handle, so that nobody on it is
 taken in or pushed again, and names nobody.

@@ -139,7 +139,7 @@ class HttpSession:
         return answer
 
     def attempt(self, action: Callable[[], T]) -> T:
-        """Do something through a vendor's own client, which raises our errors, with this account's pace and patience."""
+        """Do something through a vendor's own client that raises our errors, with this account's pace and patience."""
         if self._broken is not None:
             raise self._broken
         for attempt in range(self.patience.attempts):
@@ -196,7 +196,7 @@ class HttpSession:
         problem: SegmentationError | None = None
         for attempt in range(self.patience.attempts):
             token = self._token() if authorized else None
-            response, problem = self._attempt(method, path, headers, send, token, accept, authorized=authorized)
+            response, problem = self._attempt(method, path, headers, send, token, accept=accept, authorized=authorized)
             if response is not None and problem is None:
                 self._failures = 0
                 return response
@@ -223,8 +223,8 @@ class HttpSession:
         headers: dict[str, str],
         send: dict[str, Any],
         token: Token | None,
-        accept: Sequence[int],
         *,
+        accept: Sequence[int],
         authorized: bool,
     ) -> tuple[httpx.Response | None, SegmentationError | None]:
         """One try: the response if there is one, and what is wrong with it if anything is."""

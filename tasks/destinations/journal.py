@@ -146,10 +146,12 @@ def load_answers(db: duckdb.DuckDBPyConnection, lake: Lake, plan_id: str, destin
     db.execute(
         f"CREATE OR REPLACE TEMP TABLE lines AS SELECT *, row_number() OVER () AS line FROM {source};"
         "CREATE OR REPLACE TEMP TABLE journal AS SELECT customer_id, arg_max(verdict, (filename, line)) AS verdict, "
-        "arg_max(coalesce(code, ''), (filename, line)) AS code, arg_max(coalesce(reason, ''), (filename, line)) AS reason, "
+        "arg_max(coalesce(code, ''), (filename, line)) AS code, "
+        "arg_max(coalesce(reason, ''), (filename, line)) AS reason, "
         "arg_max(coalesce(native_id, ''), (filename, line)) AS native_id "
         "FROM lines WHERE customer_id IS NOT NULL AND verdict IS NOT NULL GROUP BY customer_id;"
-        "CREATE OR REPLACE TEMP TABLE sent AS SELECT DISTINCT unnest(sent) AS customer_id FROM lines WHERE sent IS NOT NULL"
+        "CREATE OR REPLACE TEMP TABLE sent AS SELECT DISTINCT unnest(sent) AS customer_id FROM lines "
+        "WHERE sent IS NOT NULL"
     )
 
 
@@ -166,7 +168,8 @@ def settle(lake: Lake, plan_id: str, destination: str, *, at: datetime, unanswer
         _write_ledger(lake, db, destination, at)
         _write_letters(lake, db, plan_id, destination, at)
         answers = db.execute(
-            "SELECT $plan_id AS plan_id, as_of, $destination AS destination, customer_id, change, verdict, code, reason, "
+            "SELECT $plan_id AS plan_id, as_of, $destination AS destination, customer_id, change, verdict, code, "
+            "reason, "
             "nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS \"at\" FROM answers ORDER BY customer_id",
             {"plan_id": plan_id, "destination": destination, "at": at},
         ).to_arrow_table()

@@ -104,7 +104,7 @@ def make_plan(
     agreed = _agree(destinations)
     pinned = {snapshot.table: snapshot for snapshot in snapshots}
     used = [pinned.get(table) or lake.latest(table) for table in SOURCES] + [lake.latest(table) for table in OWN]
-    plan_id = _identify(as_of, used, destinations, brake, alarms, only)
+    plan_id = _identify(as_of, used, [*destinations, brake], [*alarms, *sorted(only)])
     question = _Question(lake, used, brake, as_of, plan_id, person_key, tuple(alarms), survey, tuple(only))
     made = [_plan_one(question, destination, platform, fields) for destination, platform, fields in agreed]
     plan = Plan(plan_id=plan_id, as_of=as_of, destinations=tuple(summary for summary, _ in made))
@@ -164,16 +164,9 @@ def _agree(
     return agreed
 
 
-def _identify(
-    as_of: date,
-    used: Sequence[Snapshot],
-    destinations: Sequence[DestinationSettings],
-    brake: BrakeSettings,
-    alarms: Sequence[str],
-    only: Sequence[str],
-) -> str:
-    models = [one.model_dump_json() for one in (*destinations, brake)]
-    asked = [as_of.isoformat(), *map(str, used), *models, *alarms, *sorted(only)]
+def _identify(as_of: date, used: Sequence[Snapshot], settings: Sequence[BaseModel], words: Sequence[str]) -> str:
+    """The same question always has the same plan id."""
+    asked = [as_of.isoformat(), *map(str, used), *(one.model_dump_json() for one in settings), *words]
     return f"{as_of:%Y%m%d}-{sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
 
 
@@ -241,7 +234,7 @@ def _create_changes(
         CREATE OR REPLACE TEMP TABLE changes AS
         SELECT coalesce(d.customer_id, h.customer_id) AS customer_id,
             CASE WHEN h.customer_id IS NULL THEN
-                    CASE WHEN d.reason IS NOT NULL THEN 'skip' WHEN r.customer_id IS NOT NULL THEN 'skip' ELSE 'enter' END
+                    CASE WHEN d.reason IS NOT NULL OR r.customer_id IS NOT NULL THEN 'skip' ELSE 'enter' END
                  WHEN d.reason = '{FORGOTTEN_REASON}' THEN 'skip'
                  WHEN d.customer_id IS NULL OR d.reason IS NOT NULL THEN 'leave'
                  WHEN d.digest = h.digest THEN 'same'
@@ -250,7 +243,8 @@ def _create_changes(
                  ELSE 'update' END AS change,
             CASE WHEN d.reason IS NOT NULL THEN d.reason WHEN d.customer_id IS NULL THEN '{NOT_IN_AUDIENCE}'
                  WHEN r.customer_id IS NOT NULL THEN '{REJECTED_BEFORE}' END AS reason,
-            d.segment, h.segment AS old_segment, d.key, d.email, d.phone, d.vals, coalesce(d.lists, []) AS lists, coalesce(d.digest, '') AS digest,
+            d.segment, h.segment AS old_segment, d.key, d.email, d.phone, d.vals,
+            coalesce(d.lists, []) AS lists, coalesce(d.digest, '') AS digest,
             coalesce(d.worth, 0) AS worth, h.key AS old_key, h.email AS old_email, h.phone AS old_phone,
             h.vals AS old_vals, coalesce(h.lists, []) AS old_lists, coalesce(h.native_id, '') AS native_id,
             $cleared AS cleared
@@ -281,7 +275,8 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
             coalesce(sum(size), 0)::BIGINT, coalesce(sum(worth), 0)
         FROM (SELECT count(*) AS customers, sum(strlen(coalesce(vals, cleared)) + 80) AS size, sum(worth) AS worth
               FROM changes WHERE change NOT IN ('skip', 'same')
-              GROUP BY change = 'leave', CASE WHEN $lists THEN lists ELSE [] END, CASE WHEN $lists THEN old_lists ELSE [] END)
+              GROUP BY change = 'leave', CASE WHEN $lists THEN lists ELSE [] END,
+                  CASE WHEN $lists THEN old_lists ELSE [] END)
         """,
         {"rows": float(limits.rows), "bytes": float(limits.bytes), "lists": platform.splits_by_lists},
     ).fetchall()[0]
@@ -320,8 +315,10 @@ def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: 
                 'vals', CASE WHEN change = 'leave' THEN cleared ELSE vals END::JSON,
                 'old_vals', CASE WHEN change = 'update' THEN old_vals END::JSON,
                 'lists', CASE WHEN change = 'leave' THEN []::VARCHAR[] ELSE lists END,
-                'joins', list_sort(list_filter(lists, lambda one: change <> 'leave' AND NOT list_contains(old_lists, one))),
-                'leaves', list_sort(list_filter(old_lists, lambda one: change = 'leave' OR NOT list_contains(lists, one))),
+                'joins', list_sort(list_filter(lists,
+                    lambda one: change <> 'leave' AND NOT list_contains(old_lists, one))),
+                'leaves', list_sort(list_filter(old_lists,
+                    lambda one: change = 'leave' OR NOT list_contains(lists, one))),
                 'old_key', CASE WHEN change = 'move' THEN old_key END,
                 'old_email', CASE WHEN change = 'move' THEN old_email END,
                 'old_phone', CASE WHEN change = 'move' THEN old_phone END,

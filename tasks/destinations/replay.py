@@ -17,9 +17,10 @@ def open_letters(lake: Lake, destinations: Collection[str] = ()) -> list[dict[st
         return list(
             db.execute(
                 """
-                SELECT "where" AS destination, code, reason, count(*) AS customers, sum(value_at_stake) AS value_at_stake,
-                    max(tries) AS tries, min(first_seen) AS first_seen
-                FROM dead_letters WHERE open AND what = 'push' AND (len($names) = 0 OR "where" IN (SELECT unnest($names)))
+                SELECT "where" AS destination, code, reason, count(*) AS customers,
+                    sum(value_at_stake) AS value_at_stake, max(tries) AS tries, min(first_seen) AS first_seen
+                FROM dead_letters
+                WHERE open AND what = 'push' AND (len($names) = 0 OR "where" IN (SELECT unnest($names)))
                 GROUP BY ALL ORDER BY value_at_stake DESC, destination, code, reason
                 """,
                 {"names": sorted(destinations)},

@@ -14,18 +14,18 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "destinations"))
 
-from world import AS_OF, AT, KEY, LOOSE, assign, customer, retailer, rows  # noqa: E402 - a module of the tests
+from world import AS_OF, AT, KEY, LOOSE, assign, customer, retailer, rows
 
-from tasks.config import DestinationSettings  # noqa: E402
-from tasks.destinations.accounts import account_of  # noqa: E402
-from tasks.destinations.answers import Conversation  # noqa: E402
-from tasks.destinations.apply import apply_plan  # noqa: E402
-from tasks.destinations.connect import connector, surveyor  # noqa: E402
-from tasks.destinations.desired import chosen_fields, key_of  # noqa: E402
-from tasks.destinations.http import HttpSession, Patience, TokenStore  # noqa: E402
-from tasks.destinations.limits import batches, size_bytes, unpaced  # noqa: E402
-from tasks.destinations.plan import Plan, make_plan  # noqa: E402
-from tasks.destinations.platform import (  # noqa: E402
+from tasks.config import DestinationSettings
+from tasks.destinations.accounts import account_of
+from tasks.destinations.answers import Conversation
+from tasks.destinations.apply import apply_plan
+from tasks.destinations.connect import connector, surveyor
+from tasks.destinations.desired import chosen_fields, key_of
+from tasks.destinations.http import HttpSession, Patience, TokenStore
+from tasks.destinations.limits import batches, size_bytes, unpaced
+from tasks.destinations.plan import Plan, make_plan
+from tasks.destinations.platform import (
     Answer,
     Change,
     Key,
@@ -38,11 +38,11 @@ from tasks.destinations.platform import (  # noqa: E402
     Verdict,
     text,
 )
-from tasks.destinations.prepare import missing, prepare  # noqa: E402
-from tasks.destinations.registry import all_platforms, missing_modules  # noqa: E402
-from tasks.destinations.rehearsal.fake import Fake, Weather, serve  # noqa: E402
-from tasks.destinations.rehearsal.stage import all_fakes  # noqa: E402
-from tasks.errors import ConfigurationError, SegmentationError  # noqa: E402
+from tasks.destinations.prepare import missing, prepare
+from tasks.destinations.registry import all_platforms, missing_modules
+from tasks.destinations.rehearsal.fake import Fake, Weather, serve
+from tasks.destinations.rehearsal.stage import all_fakes
+from tasks.errors import ConfigurationError, SegmentationError
 
 PEOPLE = {
     "ana": "vip",
@@ -113,12 +113,12 @@ class Theatre:
 
     def send(self, members: Sequence[Member], session: HttpSession | None = None) -> dict[str, Answer]:
         answers: dict[str, Answer] = {}
-        with session or self.open() as session:
+        with session or self.open() as talking:
             try:
-                target, _ = prepare(self.platform, session, self.target(session))
+                target, _ = prepare(self.platform, talking, self.target(talking))
             except SegmentationError as error:
                 return {m.customer_id: Answer(m.customer_id, Verdict.LATER, "stopped", str(error)) for m in members}
-            talk = Conversation(self.platform, session, target)
+            talk = Conversation(self.platform, talking, target)
             for batch in batches((self.platform.shape(m, target) for m in members), self.platform.limits):
                 answers.update({one.customer_id: one for one in talk.deliver(batch)})
         for member in members:
@@ -275,9 +275,9 @@ def test_preparing_twice_creates_nothing_the_second_time(theatre: Theatre) -> No
 
 def test_who_changes_is_updated_and_who_leaves_is_taken_out(theatre: Theatre) -> None:
     theatre.push(PEOPLE)
-    assert verdicts(theatre.push({"ana": "loyal", "dora": None, "hana": None, "ben": "at_risk"})) == {
-        name: "delivered" for name in ("ana", "ben", "dora", "hana")
-    }
+    assert verdicts(theatre.push({"ana": "loyal", "dora": None, "hana": None, "ben": "at_risk"})) == dict.fromkeys(
+        ("ana", "ben", "dora", "hana"), "delivered"
+    )
     assert theatre.fake.complaints == []
     assert len(theatre.wanted()) == len(PEOPLE) - 2
     assert theatre.held() == theatre.wanted()

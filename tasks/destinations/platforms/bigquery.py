@@ -7,8 +7,8 @@ Unverified: quotas of loads and merges per table and day (one of each per batch 
 """
 
 import hashlib
-import io
 import importlib
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -172,7 +172,8 @@ def _do(session: Session, action: Callable[[], T]) -> T:
             raise TransientError(f"BigQuery: not answered ({type(error).__name__})") from error
         except (api.Unauthorized, api.Forbidden, auth.GoogleAuthError) as error:
             raise ConfigurationError(
-                f"BigQuery: refused ({type(error).__name__}). Check the credentials and the roles jobUser and dataEditor."
+                f"BigQuery: refused ({type(error).__name__}). Check the credentials, "
+                "and the roles jobUser and dataEditor."
             ) from error
         except api.NotFound as error:
             raise ConfigurationError(f"BigQuery: {error.message}. Check the account's settings.") from error

@@ -74,7 +74,7 @@ def headers(account: MailchimpAccount, _token: Token | None) -> Mapping[str, str
     return {"Authorization": f"Bearer {account.token.get_secret_value()}"}
 
 
-def shape(member: Member, target: Target) -> Part:
+def shape(member: Member, _target: Target) -> Part:
     """One member's merge fields; numbers stay numbers, an empty text clears."""
     values = {n: v if isinstance(v, int | float) else text(v) for n, v in member.values.items()}
     return Part(member, {"email_address": member.key, "merge_fields": values}, (member.change is Change.LEAVE,))

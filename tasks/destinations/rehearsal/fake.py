@@ -91,7 +91,7 @@ def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
 
 
 class Fake:
-    """A platform's stand-in: subclasses add routes and keep state; ``complaints`` lists what a real vendor would refuse."""
+    """A platform's stand-in: subclasses add routes and keep state; ``complaints`` lists what a vendor would refuse."""
 
     slug: ClassVar[str]
     secret: ClassVar[str] = ""
@@ -144,65 +144,65 @@ class Fake:
                     if method == request.method and (match := pattern.fullmatch(request.path)):
                         reply: Reply = getattr(self, name)(request, match)
                         return reply
-                raise StrangeRequestError("no such method and path")
+                demand(condition=False, complaint="no such method and path")
             except (StrangeRequestError, LookupError, TypeError, ValueError, AttributeError) as error:
                 complaint = f"{request.method} {request.path}: {type(error).__name__} {error}"
                 self.complaints.append(complaint)
-                return Reply(400, {"message": complaint, "status": "error", "errors": [{"message": complaint}]})
+            return Reply(400, {"message": complaint, "status": "error", "errors": [{"message": complaint}]})
 
 
-def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1
+class _Handler(BaseHTTPRequestHandler):
+    fake: ClassVar[Fake]
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
-            """Say nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
+        """Say nothing."""
 
-        def _serve(self) -> None:
-            fault = fake.weather.next()
-            length = int(self.headers.get("content-length") or 0)
-            body = self.rfile.read(length)
-            if len(body) < length:  # the client died while it was speaking
-                self._cut()
-                return
-            parts = urlsplit(self.path)
-            request = Request(
-                self.command,
-                unquote(parts.path),
-                dict(parse_qsl(parts.query, keep_blank_values=True)),
-                {name.lower(): value for name, value in self.headers.items()},
-                body,
-            )
-            if fault == "cut_before":
-                self._cut()
-                return
-            reply = _spoiled(fake, request, fault)
-            if fault == "cut_after":
-                self._cut()
-                return
-            self._say(reply)
+    def _serve(self) -> None:
+        fault = self.fake.weather.next()
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died while it was speaking
+            self._cut()
+            return
+        parts = urlsplit(self.path)
+        request = Request(
+            self.command,
+            unquote(parts.path),
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            {name.lower(): value for name, value in self.headers.items()},
+            body,
+        )
+        if fault == "cut_before":
+            self._cut()
+            return
+        reply = _spoiled(self.fake, request, fault)
+        if fault == "cut_after":
+            self._cut()
+            return
+        self._say(reply)
 
-        def _say(self, reply: Reply) -> None:
-            raw = (
-                reply.body if isinstance(reply.body, bytes) else b"" if reply.body is None else orjson.dumps(reply.body)
-            )
-            self.send_response(reply.status)
-            kind = {} if isinstance(reply.body, bytes) else {"Content-Type": "application/json"}
-            for name, value in {**kind, **reply.headers, "Content-Length": str(len(raw))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(raw)
-            self.wfile.flush()
+    def _say(self, reply: Reply) -> None:
+        raw = reply.body if isinstance(reply.body, bytes) else b"" if reply.body is None else orjson.dumps(reply.body)
+        self.send_response(reply.status)
+        kind = {} if isinstance(reply.body, bytes) else {"Content-Type": "application/json"}
+        for name, value in {**kind, **reply.headers, "Content-Length": str(len(raw))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(raw)
+        self.wfile.flush()
 
-        def _cut(self) -> None:
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
-
-    return Handler
+    def __getattr__(self, name: str) -> Any:
+        """Every method is served alike."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
 
 def _spoiled(fake: Fake, request: Request, fault: str | None) -> Reply:
@@ -231,7 +231,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serve(fake: Fake) -> Iterator[Fake]:
     """The stand-in on a free port of loopback; ``fake.address`` is its base address."""
-    server = _Server(("127.0.0.1", 0), _handler(fake))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": fake}))
     fake.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -28,9 +28,7 @@ class Klaviyo(Fake):
 
     def authorise(self, request: Request) -> Reply | None:
         if request.headers.get("authorization") != f"Klaviyo-API-Key {self.secret}":
-            return Reply(
-                401, {"errors": [{"status": 401, "code": "not_authenticated", "detail": "Missing or bad key"}]}
-            )
+            return Reply(401, {"errors": [{"status": 401, "code": "not_authenticated", "detail": "bad key"}]})
         demand(request.headers.get("revision") == "2026-07-15", "the revision is missing")
         demand(request.headers.get("accept") == "application/vnd.api+json", "accept is wrong")
         if request.body:
@@ -54,8 +52,8 @@ class Klaviyo(Fake):
             attributes = profile["attributes"]
             demand(set(attributes) == {"email", "properties"}, "a profile has one key and properties")
             if attributes["email"].endswith("@invalid"):
-                errors.append({"code": "invalid", "title": "Invalid input", "detail": "Invalid email address",
-                               "source": {"pointer": "/data/attributes/email"}, "original_payload": attributes})  # fmt: skip
+                words = {"code": "invalid", "title": "Invalid input", "detail": "Invalid email address"}
+                errors.append({**words, "source": {"pointer": "/data"}, "original_payload": attributes})
                 continue
             held = self.profiles.setdefault(attributes["email"].lower(), {})
             held.update(attributes["properties"])

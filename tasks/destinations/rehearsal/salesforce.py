@@ -1,4 +1,5 @@
 """A stand-in for a Salesforce org: tokens, describe, tooling, collections, SOQL as far as it is used, Bulk API 2.0."""
+# ruff: noqa: PLR2004 - the numbers are the vendor's limits, said where they are demanded
 
 import csv
 import io
@@ -13,7 +14,7 @@ STANDARD = {"Id", "Email", "FirstName", "LastName", "HasOptedOutOfEmail"}
 
 
 class Salesforce(Fake):
-    """Insists on fields that exist, on LastName for new contacts, on 200 records, and on a token that has not run out."""
+    """Insists on existing fields, LastName for new contacts, 200 records, and a token that has not run out."""
 
     slug = "salesforce"
     secret = '{"client_id": "app", "client_secret": "rehearsal-secret"}'  # noqa: S105 - opens nothing
@@ -92,7 +93,7 @@ class Salesforce(Fake):
         return Reply(200, {"totalSize": len(found), "done": True, "records": found})
 
     @route("PATCH", f"{DATA}/composite/sobjects(?:/Contact/{KEY})?")
-    def collection(self, request: Request, match: re.Match[str]) -> Reply:
+    def collection(self, request: Request, _match: re.Match[str]) -> Reply:
         records = request.json["records"]
         demand(request.json["allOrNone"] is False and 0 < len(records) <= 200, "one to 200 records")
         demand(all(one.pop("attributes") == {"type": "Contact"} for one in records), "attributes are missing")
