@@ -2,13 +2,16 @@
 
 import itertools
 import logging
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from tasks.campaigns import deliver
+from tasks.campaigns import sendgrid_wire as wire_module
 from tasks.campaigns.opt_outs import store
 from tasks.campaigns.sendgrid_account import read_suppressions
 from tasks.campaigns.sendgrid_wire import ForbiddenRequestError, Wire, check_request
@@ -392,3 +395,10 @@ def test_a_hundred_thousand_contacts_are_split_by_rows_and_by_bytes():
     assert sum(sizes) == 100_000
     assert max(sizes) < 30_000  # bytes were the tighter limit
     assert max(sizes) * 360 < MOST_BYTES * 1.05
+
+
+def test_only_the_door_knows_the_library():
+    source = Path(wire_module.__file__).parents[1]
+    using = {path.name for path in source.rglob("*.py") if re.search(r"^(import|from) (sendgrid|python_http_client)\b",
+                                                                     path.read_text(), re.MULTILINE)}  # fmt: skip
+    assert using == {"sendgrid_wire.py"}
