@@ -14,6 +14,7 @@ from tasks.destinations.plan import Survey
 from tasks.destinations.platform import Platform, Target
 from tasks.destinations.prepare import missing
 from tasks.destinations.registry import require_modules
+from tasks.errors import SegmentationError
 
 Secrets = Callable[[str], SecretStr | None]
 """Finds a secret by its configured name."""
@@ -39,10 +40,13 @@ def connector(secrets: Secrets = no_secrets, *, pace: Pace | None = None, patien
 
 
 def surveyor(connect: Connect) -> Survey:
-    """A survey of what a push would create, for the plan; reads only."""
+    """A survey of what a push would create, for the plan; reads only, and a platform that fails spoils no plan."""
 
     def survey(destination: DestinationSettings, platform: Platform, target: Target) -> tuple[str, ...]:
-        with connect(destination, platform) as session:
-            return tuple(map(str, missing(platform, session, replace(target, account=session.account))))
+        try:
+            with connect(destination, platform) as session:
+                return tuple(map(str, missing(platform, session, replace(target, account=session.account))))
+        except SegmentationError as error:
+            return (f"could not be asked: {error}",)
 
     return survey

@@ -207,7 +207,7 @@ def _plan_one(
         as_of=as_of,
         **counts,
         minutes=round(counts["requests"] / platform.limits.per_second / 60, 2),
-        prepare=tuple(asked.survey(destination, platform, target)) if asked.survey else (),
+        prepare=tuple(asked.survey(destination, platform, target)) if asked.survey and counts["requests"] else (),
         findings=findings,
         fields=tuple((f.ours, f.theirs) for f in fields),
         lists=lists,

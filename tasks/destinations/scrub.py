@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, SecretStr
 
-EMAIL = re.compile(r"[\w.+%'-]+(?:@|%40)[\w.-]+")
+EMAIL = re.compile(r"[^\s\"<>(),:;\[\]@]+(?:@|%40)[\w.-]+")
 PHONE = re.compile(r"\+?\d[\d ()./-]{7,}\d")
 QUERY = re.compile(r"(https?://[^\s?#\"']+)[?#][^\s\"']*")
 LONGEST = 300

@@ -8,14 +8,17 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect import get_run_logger, task
 from prefect.blocks.system import Secret
-from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import rate_limit
+from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr
 
 from tasks.config import Config
 from tasks.destinations.apply import Connect, PushSummary, apply_plan
 from tasks.destinations.connect import connector, surveyor
+from tasks.destinations.forget import forget
 from tasks.destinations.limits import LocalPace, Pace
+from tasks.destinations.opt_outs import read_opt_outs
 from tasks.destinations.plan import SOURCES, Plan, make_plan
 from tasks.destinations.replay import replay
 from tasks.errors import ConfigurationError
@@ -82,6 +85,38 @@ def plan_replay(config: Config, as_of: date, known: Snapshots) -> Plan:
     return plan
 
 
+@task(name="read opt-outs", persist_result=True, result_serializer="json", **RETRIES)
+def fetch_opt_outs(config: Config, known: Snapshots) -> Snapshots:
+    """Ask every platform who has opted out, bounced or complained, and keep it in suppressions."""
+    lake = open_lake(config)
+    snapshot, counts = read_opt_outs(
+        lake, config.destinations, connect_accounts(), at=datetime.now(UTC), person_key=person_key(lake)
+    )
+    for name, count in counts.items():
+        get_run_logger().info("%s: %d opt-outs known", name, count)
+    return known.having(snapshot)
+
+
+@task(name="forget person", persist_result=False, **RETRIES)
+def forget_person(config: Config, who: str, request_id: str) -> Snapshots:
+    """Erase one person here and on every platform; the receipts lie in erasure_receipts."""
+    lake = open_lake(config)
+    snapshot, receipts = forget(
+        lake,
+        who,
+        config.destinations,
+        connect_accounts(),
+        request_id=request_id,
+        buckets=config.buckets,
+        at=datetime.now(UTC),
+        person_key=person_key(lake),
+    )
+    for one in receipts:
+        if one["status"] in {"failed", "manual"}:
+            get_run_logger().warning("%s: %s", one["place"], one["status"])
+    return Snapshots.of([snapshot])
+
+
 def connect_accounts() -> Connect:
     """Sessions with secrets from the environment, Prefect or AWS, paced by Prefect's global limits."""
     return connector(find_secret, pace=GlobalPace())
@@ -121,16 +156,20 @@ def limit_name(quota_key: str) -> str:
 
 
 class GlobalPace:
-    """Paces an account by its global limit; where nobody has created one, within this process."""
+    """Paces an account within this process and, where a server has a limit of its name, over all workers.
+
+    Without a server of its own the process is alone, and its own pace is enough.
+    """
 
     def __init__(self) -> None:
         self._local: Pace = LocalPace()
+        self._shared = bool(PREFECT_API_URL.value())
         self._unlimited: set[str] = set()
 
     def __call__(self, quota_key: str, per_second: float) -> None:
         """Wait for this account's next slot."""
         self._local(quota_key, per_second)
-        if quota_key in self._unlimited:
+        if not self._shared or quota_key in self._unlimited:
             return
         try:
             rate_limit(limit_name(quota_key), strict=True)
