@@ -13,7 +13,7 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.config import Config
+from tasks.config import Config, IdentitySettings
 from tasks.intake.contacts import plain_id_sql
 from tasks.intake.customers import join_customers
 from tasks.intake.reading import quote
@@ -30,9 +30,7 @@ def resolve_identity(lake: Lake, config: Config, as_of: date) -> dict[str, Snaps
     Facts are relabelled before table identity is written: a run that ends in between finds the same work again.
     """
     with lake.database([lake.latest("customer_records"), lake.latest("identity")]) as db:
-        _number_records(db, as_of)
-        _find_components(db, config)
-        _name_components(db, config)
+        resolve(db, config.identity, as_of)
         _relabel_lines(lake, config, db)
         for table in _BY_KEY:
             _relabel(lake, db, table)
@@ -40,6 +38,13 @@ def resolve_identity(lake: Lake, config: Config, as_of: date) -> dict[str, Snaps
         join_customers(db)
         _write_if_changed(lake, db, "customers", "joined")
     return {table: lake.latest(table) for table in ("identity", "customers", "order_lines", *_BY_KEY)}
+
+
+def resolve(db: duckdb.DuckDBPyConnection, settings: IdentitySettings, as_of: date) -> None:
+    """From ``customer_records`` and ``identity``: table ``resolved``, identity as it should be, and ``moved`` keys."""
+    _number_records(db, as_of)
+    _find_components(db, settings)
+    _name_components(db, settings)
 
 
 def _number_records(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
@@ -53,17 +58,17 @@ def _number_records(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
     )
 
 
-def _find_components(db: duckdb.DuckDBPyConnection, config: Config) -> None:
+def _find_components(db: duckdb.DuckDBPyConnection, settings: IdentitySettings) -> None:
     """Table ``components`` (node, component) and ``links`` (node, shared key, its rank)."""
     parts = " UNION ALL ".join(
         f"SELECT customer_key, {rank} AS rank, {quote(name + ':')} || {name} AS shared FROM customer_records WHERE {name} IS NOT NULL"
-        for rank, name in enumerate(config.identity.match_on)
+        for rank, name in enumerate(settings.match_on)
     )
     db.execute(
         "CREATE TABLE links AS SELECT node, rank, dense_rank() OVER (ORDER BY shared) - 1 AS hub FROM ("
         "SELECT DISTINCT node, rank, shared, count(*) OVER (PARTITION BY shared) AS sharers "
         f"FROM (SELECT DISTINCT customer_key, rank, shared FROM ({parts or _NO_LINKS})) JOIN records USING (customer_key)) "
-        f"WHERE sharers BETWEEN 2 AND {config.identity.max_records_per_key}"
+        f"WHERE sharers BETWEEN 2 AND {settings.max_records_per_key}"
     )
     records = db.sql("SELECT count(*) FROM records").fetchall()[0][0]
     found = db.sql("SELECT node, hub FROM links ORDER BY node, hub").fetchnumpy()
@@ -79,9 +84,9 @@ def _find_components(db: duckdb.DuckDBPyConnection, config: Config) -> None:
 _NO_LINKS = "SELECT NULL::VARCHAR AS customer_key, 0 AS rank, NULL::VARCHAR AS shared WHERE false"
 
 
-def _name_components(db: duckdb.DuckDBPyConnection, config: Config) -> None:
+def _name_components(db: duckdb.DuckDBPyConnection, settings: IdentitySettings) -> None:
     """Table ``resolved``: identity as it should be; ``moved``: keys whose customer id changes."""
-    names = " ".join(f"WHEN {rank} THEN {quote(name)}" for rank, name in enumerate(config.identity.match_on))
+    names = " ".join(f"WHEN {rank} THEN {quote(name)}" for rank, name in enumerate(settings.match_on))
     by = f"CASE min(rank) {names} END" if names else "NULL"
     db.execute(
         "CREATE TABLE resolved AS SELECT customer_key, named.customer_id, "
