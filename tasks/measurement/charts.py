@@ -43,7 +43,7 @@ def _canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, list
 
 def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue()
     body = drawn[drawn.index("<svg") :]
     body = re.sub(
