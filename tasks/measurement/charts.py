@@ -43,7 +43,8 @@ def _canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, list
 
 def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # what would differ from day to day, or link outside
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     drawn = buffer.getvalue()
     body = drawn[drawn.index("<svg") :]
     body = re.sub(
