@@ -15,6 +15,7 @@ _NO_NAMES = frozenset(
     {"none", "null", "nan", "n/a", "na", "unknown", "test", "customer", "guest", "anonymous", "undefined", "xxx"}
 )
 _NOT_IN_A_NAME = re.compile(r"[\d@/\\:;%$€£#*=+_|~^\[\]‹›()]|\.\w|www", re.IGNORECASE)
+_SHOUTED = re.compile(r"\b[A-Z][A-Z]+(?:[ /&:.-]+[A-Z]+)*\b")
 _LONGEST_NAME = 40
 _REMEMBERED = 65_536  # names and products repeat over customers
 
@@ -67,6 +68,13 @@ def product_name(name: str | None, longest: int = 80) -> str:
     """A product's name in sentence case where the catalogue shouts; blank where there is none."""
     line = clean(name, longest)
     return line.capitalize() if line.isupper() else line
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def sentence(text: str | None, longest: int, *, shouting: bool) -> str:
+    """A reason in words; where the catalogue is ``shouting``, its names in it are written small."""
+    line = clean(text, longest)
+    return _SHOUTED.sub(lambda found: found[0].lower(), line) if shouting else line
 
 
 @lru_cache(maxsize=_REMEMBERED)

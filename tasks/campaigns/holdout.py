@@ -99,10 +99,14 @@ def _variance(baseline: float) -> float:
 
 def _sentence(customers: int, share: float, detectable: float, smallest_effect: float, enough: bool) -> str:
     if enough:
-        return f"Hold out {share:.1%} of {customers:,} customers to see a difference of {smallest_effect:.1%} points."
+        return f"Hold out {share:.1%} of {customers:,} customers to see a difference of {_points(smallest_effect)}."
     if math.isinf(detectable):
         return f"{customers:,} customers are too few for any hold-out."
     return (
-        f"{customers:,} customers are too few to see {smallest_effect:.1%} points even with half of them held out "
-        f"(smallest visible: {detectable:.1%}); measure over several days or expect less certainty."
+        f"{customers:,} customers are too few to see {_points(smallest_effect)} even with half of them held out "
+        f"(smallest visible: {_points(detectable)}); measure over several days or expect less certainty."
     )
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f} percentage points"

@@ -71,7 +71,9 @@ def _card(product: Product, *, words: Words, brand: Brand, currency: str) -> Seq
     fixed: Mapping[str, str] = {
         "replenish": words.replenish, "cross_sell": words.cross_sell, "up_sell": words.up_sell,
     }  # fmt: skip
-    told = clean_text.clean(product.because, _LONGEST_REASON) if words.language == BECAUSE_LANGUAGE else ""
+    told = ""
+    if words.language == BECAUSE_LANGUAGE:
+        told = clean_text.sentence(product.because, _LONGEST_REASON, shouting=(product.name or "").isupper())
     stock = ""
     if product.stock is not None:
         stock = words.few_left if product.stock <= FEW else words.in_stock

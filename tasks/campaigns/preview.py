@@ -16,6 +16,11 @@ from tasks.campaigns.playbook import Playbook
 SAMPLES = 3
 NOBODY_YET = "nobody yet"
 _HUNDRED = 100
+_WITHOUT = """
+    SELECT CASE m.arm WHEN 'holdout' THEN 'held out of ' || c.name ELSE m.reason END AS why, count(*) AS customers
+    FROM members m LEFT JOIN campaign_rows c ON c.campaign_id = m.campaign_id
+    WHERE m.arm <> 'treated' GROUP BY why ORDER BY customers DESC, why
+"""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -83,10 +88,7 @@ def page(
             drafts=facts,
             total=sum(draft.recipients for draft in drafts),
             cost=_money(sum((draft.cost for draft in drafts), Decimal(0)), studio),
-            left_out=db.sql(
-                "SELECT CASE arm WHEN 'holdout' THEN 'held out of ' || play ELSE reason END, count(*) FROM members "
-                "WHERE arm <> 'treated' GROUP BY 1 ORDER BY 2 DESC, 1"
-            ).fetchall(),
+            left_out=db.sql(_WITHOUT).fetchall(),
             resting=resting(studio.playbook, as_of),
         )
     )

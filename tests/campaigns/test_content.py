@@ -247,3 +247,20 @@ def test_a_brand_that_cannot_be_shown_safely_or_read_is_refused(brand):
 def test_the_contrast_is_that_of_the_published_formula():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("because", "shouting", "told"),
+    [
+        (
+            "You buy FRUIT/BREAKFAST BREAD about every 11 days",
+            True,
+            "You buy fruit/breakfast bread about every 11 days",
+        ),
+        ("Goes with SW GDS:DONUTS, which I know", True, "Goes with sw gds:donuts, which I know"),
+        ("Fits your USB charger", False, "Fits your USB charger"),
+        (None, True, ""),
+    ],
+)
+def test_a_reason_does_not_shout_where_the_catalogue_does(because, shouting, told):
+    assert clean_text.sentence(because, 90, shouting=shouting) == told

@@ -182,7 +182,7 @@ def test_the_hold_out_is_advised_from_the_smallest_effect_worth_seeing(lake):
     [row] = [row for row in town.table("campaigns") if row["play"] == "welcome"]
     assert row["matched"] == 30 == row["treated"] + row["held_out"]
     assert row["baseline"] == pytest.approx(0.2)
-    assert "too few to see 3.0% points" in row["advice"]
+    assert "too few to see 3.0 percentage points" in row["advice"]
 
 
 def test_the_cost_is_the_price_of_the_messages(lake):
