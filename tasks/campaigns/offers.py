@@ -22,8 +22,8 @@ _FILE_COLUMNS = "loyalty_id, play, action, why, offer, code, valid_until, produc
 def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) -> None:
     """Create table ``offer_rows`` (columns of offers), one row for each customer of the day's segments.
 
-    Needs ``members``, ``acting`` and ``shown_products``. An offer made on an earlier day keeps its last day while it
-    runs; a message of today starts it anew, so that message and till say the same.
+    Needs ``members``, ``pairs``, ``acting`` and ``shown_products``. An offer made on an earlier day keeps its last day
+    while it runs; a message of today starts it anew, so that message and till say the same.
     """
     _create_play_offers(db, studio, as_of)
     _create_codes(db, studio, as_of)
@@ -37,8 +37,7 @@ def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) ->
         )
         SELECT $as_of::DATE AS as_of, m.customer_id, nullif(trim(c.loyalty_id), '') AS loyalty_id,
             nullif(a.play, '') AS play, coalesce(p.action, $action) AS action,
-            CASE WHEN m.arm = 'treated' AND p.why IS NOT NULL THEN p.why || ' (' || m.reason || ')'
-                ELSE coalesce(p.why, $why) END AS why,
+            coalesce(p.why || ' (' || f.why || ')', p.why, $why) AS why,
             p.offer, coalesce(k.code, p.code) AS code,
             CASE WHEN p.offer IS NULL THEN NULL WHEN a.treated THEN p.valid_until
                 ELSE coalesce(b.valid_until, p.valid_until) END AS valid_until,
@@ -47,6 +46,7 @@ def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) ->
         LEFT JOIN acting a USING (customer_id)
         LEFT JOIN customers c USING (customer_id)
         LEFT JOIN play_offers p ON p.play = a.play
+        LEFT JOIN pairs f ON f.customer_id = m.customer_id AND f.play = a.play
         LEFT JOIN codes k ON k.customer_id = m.customer_id
         LEFT JOIN before b ON b.customer_id = m.customer_id AND b.play = a.play
         LEFT JOIN shown_products s ON s.customer_id = m.customer_id
