@@ -4,7 +4,7 @@ Delta gives atomic commits, versions (the snapshot references that stages exchan
 and plain Parquet files; DuckDB reads a version's file list at full speed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from tempfile import TemporaryDirectory
@@ -19,12 +19,22 @@ from pydantic import BaseModel, ConfigDict
 from tasks.errors import ConfigurationError
 from tasks.lake.conform import Conformed, Rows
 from tasks.lake.contracts import CONTRACTS, Contract
-from tasks.lake.contracts.column import TEXT, TEXTS
+from tasks.lake.contracts.column import TEXT, TEXTS, Column
 from tasks.lake.snapshot import Snapshot
 from tasks.lake.storage import allow_s3, delta_options, filesystem, is_s3
 
 Value = date | int | str
 Where = Mapping[str, Value | Sequence[int]]  # several numbers: any of them, in one atomic commit
+
+
+def _column(column: Column, known: Collection[str], partition_by: Sequence[str]) -> str:
+    if column.name not in known:
+        return f'NULL::{_sql_type(column.type)} AS "{column.name}"'
+    return (
+        f'"{column.name}"::{_sql_type(column.type)} AS "{column.name}"'
+        if column.name in partition_by
+        else f'"{column.name}"'
+    )
 
 
 def _literal(value: Value) -> str:
@@ -82,13 +92,11 @@ class Lake(BaseModel):
             nothing = ", ".join(f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns)
             return f"SELECT {nothing} WHERE false"
         known = {field.name for field in table.schema().fields}
-        kinds = ", ".join(
-            f"'{c.name}': {_sql_type(c.type)}" for c in contract.columns if c.name in contract.partition_by
-        )
-        hive = f", hive_partitioning = true, hive_types = {{{kinds}}}" if kinds else ""
-        columns = ", ".join(
-            f'"{c.name}"' if c.name in known else f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns
-        )
+        parts = [c for c in contract.columns if c.name in contract.partition_by]
+        # Values of partitions come as text and are cast here: with hive_types, DuckDB 1.5 fails with an internal error
+        # on max(as_of) when the table is a single file.
+        hive = ", hive_partitioning = true, hive_types_autocast = false" if parts else ""
+        columns = ", ".join(_column(c, known, contract.partition_by) for c in contract.columns)
         listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
         return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
 
