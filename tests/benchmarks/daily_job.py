@@ -65,7 +65,8 @@ def main() -> None:
         for name in ("fresh lake", "same day again"):
             seconds, processor, gigabytes = measure(f"{folder}/lake")
             print(
-                f"{name:15} {seconds:6.1f} s wall ({seconds / LIMIT_SECONDS:.0%} of the limit)  {processor:6.1f} s processor  "
+                f"{name:15} {seconds:6.1f} s wall ({seconds / LIMIT_SECONDS:.0%} of the limit)  "
+                f"{processor:6.1f} s processor  "
                 f"{gigabytes:5.2f} GB, server included ({gigabytes / LIMIT_GIGABYTES:.0%} of the limit)"
             )
 

