@@ -199,6 +199,34 @@ def _sync(
 
 
 @main.command()
+@config_option
+@click.option("--cutoff", type=Day(), help="Models know only earlier days; the last closed window when left out.")
+@click.option("--horizon-days", type=click.IntRange(1, 730), help="Days of the window; as configured when left out.")
+@click.option("--lake", help="Overrides the lake of the configuration.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the grades there.")
+@say_errors
+def backtest(
+    config: str, cutoff: date | None, horizon_days: int | None, lake: str | None, json_file: Path | None
+) -> None:
+    """Grade every model against its naive rival on a window that has closed."""
+    from flows.console import progress
+    from flows.show import show_grades
+    from tasks.config import load_config
+
+    load_config(config, {"lake": lake} if lake else None)  # a mistake in the file is told before a server starts
+    with progress():
+        from flows.backtest_models import backtest_models
+
+        report = backtest_models(config, cutoff, horizon_days, lake)
+    if json_file is None:
+        show_grades(report)
+        return
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.write_text(report.as_json(), encoding="utf-8")
+    click.echo(f"wrote {json_file}")
+
+
+@main.command()
 @click.argument("customer_id")
 @config_option
 @as_of_option

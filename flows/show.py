@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from flows.console import OUT, show_table
+from flows.grade_report import BacktestReport, Measured, TargetGrade
 from flows.summary import Intake, Pushed, RunSummary
 
 
@@ -89,3 +90,34 @@ def _share(value: float | None) -> str:
 
 def _money(value: float | Decimal | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def show_grades(report: BacktestReport) -> None:
+    """Print one table per target: the model in use first, then its rivals."""
+    for target, grade in report.targets.items():
+        window = grade.windows.graded
+        OUT.print(f"[bold]{target}[/bold]: {grade.customers:,} customers, {window.first} to before {window.end}")
+        metrics = [name for name in grade.metrics if not name.startswith("reliability")]
+        models = {grade.champion or "none": grade.metrics, **grade.rivals}
+        show_table(
+            "",
+            ["model", *metrics, "why"],
+            [
+                [_marked(name, grade), *(_metric(said.get(metric)) for metric in metrics), grade.notes.get(name, "")]
+                for name, said in models.items()
+            ],
+            right=range(1, len(metrics) + 1),
+        )
+
+
+def _marked(model: str, grade: TargetGrade) -> str:
+    marks = [word for word, is_so in (("in use", model == grade.champion), ("naive", model == grade.naive)) if is_so]
+    return f"{model} ({', '.join(marks)})" if marks else model
+
+
+def _metric(measured: Measured | None) -> str:
+    if measured is None:
+        return "–"
+    if measured.low is None or measured.high is None:
+        return f"{measured.value:.3f}"
+    return f"{measured.value:.3f} ({measured.low:.3f}–{measured.high:.3f})"

@@ -12,6 +12,8 @@ from typing import Any
 
 from tasks.config import Config
 from tasks.errors import TransientError
+from tasks.lake import Lake
+from tasks.lake.contracts import CONTRACTS
 from tasks.lake.opened import identity, open_lake
 from tasks.lake.snapshot import Snapshots
 
@@ -23,7 +25,8 @@ def reuse_key(
 ) -> CacheKey:
     """A Prefect ``cache_key_fn`` for a stage called with ``config``, ``as_of``, ``known`` and maybe more.
 
-    ``remembers`` names daily tables in which the stage looks up its own last day.
+    ``remembers`` names tables in which the stage looks up what earlier runs wrote: of daily tables the last day
+    counts, of others (the grades of models) the version.
     """
 
     def key(_context: Any, arguments: Mapping[str, Any]) -> str:
@@ -38,12 +41,18 @@ def reuse_key(
             str(as_of),
             config.digest(*settings),
             [str(snapshot) for snapshot in known.only(reads)],
-            [str(max((day for day in lake.days(table) if day < as_of), default=None)) for table in remembers],
+            [_remembered(lake, table, as_of) for table in remembers],
             [repr(value) for name, value in sorted(arguments.items()) if name not in {"config", "as_of", "known"}],
         ]
         return f"{stage}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
     return key
+
+
+def _remembered(lake: Lake, table: str, as_of: date) -> str:
+    if "as_of" not in CONTRACTS[table].partition_by:
+        return str(lake.latest(table))
+    return str(max((day for day in lake.days(table) if day < as_of), default=None))
 
 
 def will_pass(_task: Any, _run: Any, state: Any) -> bool:

@@ -32,10 +32,13 @@ def training_rows(
     return stack(filled) if filled else None
 
 
-def backtest(db: duckdb.DuckDBPyConnection, cutoff: date, horizon_days: int) -> tuple[Grade, ...]:
+def backtest(
+    db: duckdb.DuckDBPyConnection, cutoff: date, horizon_days: int, before: tuple[Grade, ...] = ()
+) -> tuple[Grade, ...]:
     """Grade spend, churn and next order on the window that starts at ``cutoff``; reads the view ``orders``.
 
-    Only facts before ``cutoff`` are fitted on. The grades are empty when there was no customer before it.
+    Only facts before ``cutoff`` are fitted on. With the grades of the window ``before``, champions are those it chose.
+    The grades are empty when there was no customer before the cut-off.
     """
     observation = observe(db, cutoff, horizon_days, outcome=True)
     if len(observation) == 0:
@@ -52,10 +55,17 @@ def backtest(db: duckdb.DuckDBPyConnection, cutoff: date, horizon_days: int) -> 
         for name, said in orders.items()
     }
     return (
-        *grade("expected_spend", cutoff, horizon_days, outcome.spend, spend_candidates(rows, observation, lifetimes)),
-        *grade("churn", cutoff, horizon_days, gone, churn),
+        *grade(
+            "lifetime_value",
+            cutoff,
+            horizon_days,
+            outcome.spend,
+            spend_candidates(rows, observation, lifetimes),
+            before=before,
+        ),
+        *grade("churn", cutoff, horizon_days, gone, churn, before=before),
         *_reliability_grades(cutoff, horizon_days, gone, churn),
-        *grade("next_order", cutoff, horizon_days, capped, days),
+        *grade("next_order", cutoff, horizon_days, capped, days, before=before),
         *_coverage_grades(cutoff, horizon_days, observation, orders),
     )
 

@@ -27,19 +27,24 @@ READS = (
 REMEMBERS = ("model_grades",)
 
 
-def write_features(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], Forecasts]:
-    """Measure and predict every customer; write the day of the tables that this stage owns."""
+def write_features(
+    lake: Lake, config: Config, as_of: date, known: Snapshots, *, into: Lake | None = None
+) -> tuple[list[Snapshot], Forecasts]:
+    """Measure and predict every customer; write the day of the tables that this stage owns, elsewhere with ``into``."""
     where = {"as_of": as_of}
+    target = into or lake
     with lake.database([*known.only(READS), lake.latest("model_grades")]) as db:
         measure(db, as_of, config.timezone, config.features)
         forecasts = forecast(db, as_of, config.features)
         db.register("forecasts", forecasts.rows)
         create_past(db, as_of, forecasts.horizon_days, config.timezone, config.features)
         written = [
-            lake.replace("customer_features", _features(db, forecasts), where=where),
-            lake.replace("score_cuts", db.sql(cuts_sql("measures")), where=where),
-            lake.replace("model_parameters", _parameters(forecasts, as_of), where=where),
-            lake.replace("past_behaviour", db.sql("SELECT * FROM past_rows ORDER BY cutoff, customer_id"), where=where),
+            target.replace("customer_features", _features(db, forecasts), where=where),
+            target.replace("score_cuts", db.sql(cuts_sql("measures")), where=where),
+            target.replace("model_parameters", _parameters(forecasts, as_of), where=where),
+            target.replace(
+                "past_behaviour", db.sql("SELECT * FROM past_rows ORDER BY cutoff, customer_id"), where=where
+            ),
         ]
     return written, forecasts
 

@@ -6,7 +6,6 @@ interval of the lifetime value carries the spread of past customers around their
 it is even) from the horizon to the year.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +17,7 @@ from tasks.config import FeatureSettings
 from tasks.features.observation import Floats, Observation, default_horizon_days, observe
 from tasks.features.predictions import predict_customers
 from tasks.features.rivals import Lifetimes, fit_lifetimes, histories
+from tasks.lake.grade_book import champions
 
 YEAR_DAYS = 365
 WEEK_DAYS = 7
@@ -35,10 +35,6 @@ _GAPS = """
             WHERE customer_id IS NOT NULL AND order_date < $as_of AND NOT is_return
         )
     ) WHERE gap_days > 0 ORDER BY md5(customer_id || order_date), customer_id LIMIT $most
-"""
-_CHAMPIONS = """
-    SELECT target, model FROM model_grades WHERE champion AND cutoff + horizon_days::INTEGER <= $as_of
-    QUALIFY cutoff = max(cutoff) OVER (PARTITION BY target)
 """
 
 
@@ -69,11 +65,6 @@ def choose_horizon(db: duckdb.DuckDBPyConnection, as_of: date) -> int:
     """The horizon that suits the shop's purchase rhythm, from the gaps between days with orders."""
     gaps = db.execute(_GAPS, {"as_of": as_of, "most": MOST_GAPS}).to_arrow_table()["gap_days"]
     return default_horizon_days(np.asarray(gaps.to_numpy(), dtype=np.float64))
-
-
-def champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Mapping[str, str | None]:
-    """The model in use per target: the champion of the newest back-test whose window had closed by ``as_of``."""
-    return dict(db.execute(_CHAMPIONS, {"as_of": as_of}).fetchall())
 
 
 def _year(rows: pa.Table, observation: Observation, lifetimes: Lifetimes | None, horizon: int) -> dict[str, Floats]:

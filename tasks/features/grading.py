@@ -40,6 +40,7 @@ class Grade:
     champion: bool
     naive: bool
     note: str
+    chosen_on: date | None = None
 
     def row(self, graded_on: date) -> dict[str, object]:
         """Return the grade as a row of the table model_grades."""
@@ -118,7 +119,7 @@ def total_ratio(actual: Floats, predicted: Floats) -> float:
 
 
 METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
-    "expected_spend": (
+    "lifetime_value": (
         ("concentration", "ranking", concentration),
         ("spearman", "ranking", spearman),
         ("top_decile_lift", "ranking", top_decile_lift),
@@ -136,16 +137,34 @@ SHARES = frozenset({"concentration", "auc"})
 AS_GOOD = 0.002  # of an area under a curve: less is luck, and then accuracy decides
 
 
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """The champion, the start of the window on which it was chosen, and why, in a sentence each for it and others."""
+
+    model: str | None
+    chosen_on: date
+    why: str
+    why_not: str
+
+
 def grade(
-    target: str, cutoff: date, horizon_days: int, actual: Floats, candidates: Mapping[str, Candidate]
+    target: str,
+    cutoff: date,
+    horizon_days: int,
+    actual: Floats,
+    candidates: Mapping[str, Candidate],
+    *,
+    before: tuple[Grade, ...] = (),
 ) -> tuple[Grade, ...]:
     """Grade candidates on one window, one row per model and metric, and mark the champion.
 
-    The champion is the usable candidate that is best by the target's first metric. Besides each metric there is
-    ``<metric>_gain``, the paired difference to the naive rival (positive is better).
+    The champion is the one that the window ``before`` chose, if it may be used (see ``appoint``), else the usable
+    candidate that is best on this one. Besides each metric there is ``<metric>_gain``, the paired difference to the
+    naive rival (positive is better).
     """
-    champion = choose(target, actual, candidates)
     naive = next((name for name, candidate in candidates.items() if candidate.naive), None)
+    appointed = appoint(target, cutoff, actual, candidates, before)
+    champion = appointed.model
     measured = {name: _measured(target, actual, candidate) for name, candidate in candidates.items()}
     grades = []
     for name, candidate in candidates.items():
@@ -163,7 +182,8 @@ def grade(
                     customers=len(actual),
                     champion=name == champion,
                     naive=name == naive,
-                    note=_note(name, candidate, champion, naive),
+                    note=_note(name, candidate, appointed),
+                    chosen_on=appointed.chosen_on,
                 )
             )
     return tuple(grades)
@@ -176,11 +196,58 @@ def plain_grade(
     return Grade(target, cutoff, horizon_days, model, metric, value, None, None, customers, False, False, "")
 
 
+def appoint(
+    target: str, cutoff: date, actual: Floats, candidates: Mapping[str, Candidate], before: tuple[Grade, ...]
+) -> Appointment:
+    """Return the champion of a window: chosen on the one before, so that its grades here do not flatter it.
+
+    That needs every usable candidate of today to have been graded before; else this window chooses. Whoever was chosen
+    before and falls below the naive rival here is replaced by it.
+    """
+    usable = {name for name, candidate in candidates.items() if candidate.usable}
+    graded = [one for one in before if one.target == target]
+    chosen = champion_of(before, target)
+    naive = next((name for name in usable if candidates[name].naive), None)
+    if chosen not in usable or not usable <= {one.model for one in graded}:
+        best = choose(target, actual, candidates)
+        return Appointment(
+            best,
+            cutoff,
+            "Champion: best on this window.",
+            f"Not used: does not beat {naive}." if best == naive else f"Not used: {best} is better.",
+        )
+    earlier = graded[0].cutoff
+    if naive is not None and chosen != naive and _falls_below(target, actual, candidates[chosen], candidates[naive]):
+        return Appointment(
+            naive,
+            earlier,
+            f"Champion: {chosen}, best before, fell below it on this window.",
+            f"Not used: fell below {naive} or was not chosen before.",
+        )
+    return Appointment(
+        chosen,
+        earlier,
+        "Champion: best on the window before.",
+        f"Not used: did not beat {naive} on the window before."
+        if chosen == naive
+        else f"Not used: {chosen} was better on the window before.",
+    )
+
+
+def _falls_below(target: str, actual: Floats, champion: Candidate, naive: Candidate) -> bool:
+    for metric, needs, measure in METRICS[target]:
+        both = [measure(actual, one.predictions[needs]) for one in (champion, naive) if needs in one.predictions]
+        if metric not in UNDECIDING and len(both) == 2 and np.isfinite(both).all():  # noqa: PLR2004 - champion and rival
+            return both[0] > both[1] if metric in SMALLER_IS_BETTER else both[0] < both[1]
+    return False
+
+
 def choose(target: str, actual: Floats, candidates: Mapping[str, Candidate]) -> str | None:
     """Return the usable candidate that is best by the target's first metric.
 
     Candidates closer to the best than ``AS_GOOD`` count as equal, and so does everybody where a metric says nothing
-    (all did the same): then the next metric decides among them, at last the order of ``candidates``.
+    (all did the same): then the next metric decides among them, at last the order of ``candidates``. Nobody below the
+    naive rival counts as equal.
     """
     left = {name: candidate for name, candidate in candidates.items() if candidate.usable}
     for metric, needs, measure in METRICS[target]:
@@ -192,8 +259,9 @@ def choose(target: str, actual: Floats, candidates: Mapping[str, Candidate]) -> 
         }
         known = {name: score for name, score in scores.items() if np.isfinite(score)}
         if known:
-            near = AS_GOOD if metric in SHARES else 0.0
-            left = {name: left[name] for name in known if known[name] >= max(known.values()) - near}
+            least = max(known.values()) - (AS_GOOD if metric in SHARES else 0.0)
+            least = max([least, *(known[name] for name in known if candidates[name].naive)])
+            left = {name: left[name] for name in known if known[name] >= least}
     return next(iter(left), None)
 
 
@@ -271,13 +339,9 @@ def _resampled(customers: int) -> NDArray[np.int64]:
     return generator.integers(0, max(customers, 1), size=(RESAMPLES, min(customers, MOST_GRADED)))
 
 
-def _note(name: str, candidate: Candidate, champion: str | None, naive: str | None) -> str:
-    if name == champion:
-        verdict = "Champion: best on this window."
-    elif not candidate.usable:
-        verdict = "Ranks only: graded, never used."
-    elif naive is not None and champion == naive:
-        verdict = f"Not used: does not beat {naive}."
+def _note(name: str, candidate: Candidate, appointed: Appointment) -> str:
+    if name == appointed.model:
+        verdict = appointed.why
     else:
-        verdict = f"Not used: {champion} is better."
+        verdict = appointed.why_not if candidate.usable else "Ranks only: graded, never used."
     return f"{verdict} {candidate.note}".strip()

@@ -20,7 +20,7 @@ def predict_customers(
 ) -> pa.Table:
     """Return the predictions for the window that starts at ``as_of``, by customer_id; reads the view ``orders``.
 
-    ``champions`` maps expected_spend, churn and next_order to the model that a back-test chose; where it is missing or
+    ``champions`` maps lifetime_value, churn and next_order to the model that a back-test chose; where it is missing or
     cannot be fitted today, the richest model that can serves. Columns: customer_id, expected_orders and p_alive (null
     where repeat purchases cannot be modelled), expected_spend, expected_spend_median (currency), churn_probability
     (null on young data), next_order_date, next_order_earliest, next_order_latest (null beyond the horizon),
@@ -34,7 +34,7 @@ def predict_customers(
         spends = pool.submit(spend_candidates, rows, observation, lifetimes)
         churns = pool.submit(churn_candidates, rows, observation, lifetimes)
         orders = pool.submit(next_order_forecasts, rows, observation)
-    spend_model, spend = _chosen(spends.result(), "mean", champions.get("expected_spend"))
+    spend_model, spend = _chosen(spends.result(), "mean", champions.get("lifetime_value"))
     churn_model, churn = _chosen(churns.result(), "probability", champions.get("churn"))
     forecasts = orders.result()
     wanted = champions.get("next_order")

@@ -6,17 +6,12 @@ import duckdb
 
 from tasks.config import Config
 from tasks.lake import Lake, Snapshot, Snapshots
+from tasks.lake.grade_book import champions
 from tasks.recommendations.models import Champions
 from tasks.recommendations.recommend import recommend
 
 READS = ("order_lines", "products", "customer_segments")
 REMEMBERS = ("model_grades",)
-
-_CHAMPIONS = """
-    SELECT target, model FROM model_grades
-    WHERE champion AND starts_with(target, 'recommendations.') AND cutoff + horizon_days::INTEGER <= $as_of
-    QUALIFY cutoff = max(cutoff) OVER (PARTITION BY target)
-"""
 
 
 def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], int]:
@@ -32,6 +27,6 @@ def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapsh
 
 
 def _champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Champions | None:
-    chosen = dict(db.execute(_CHAMPIONS, {"as_of": as_of}).fetchall())
+    chosen = champions(db, as_of)
     repeat, new = chosen.get("recommendations.repeat"), chosen.get("recommendations.new")
     return Champions(repeat, new) if repeat and new else None

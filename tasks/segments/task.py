@@ -6,11 +6,12 @@ from prefect import get_run_logger, task
 
 from tasks.config import Config
 from tasks.errors import CheckFailedError
-from tasks.lake import Snapshots
+from tasks.lake import Lake, Snapshots
 from tasks.lake.opened import open_lake
+from tasks.segments.graded import grade_past
 from tasks.segments.registry import Rules
 from tasks.segments.segmentation import READS, REMEMBERS, segment
-from tasks.stage import stage
+from tasks.stage import RETRIES, stage
 
 
 @task(**stage("assign segments", reads=READS, settings=("clusters", "brake", "features"), remembers=REMEMBERS))
@@ -23,3 +24,31 @@ def assign_segments(config: Config, as_of: date, known: Snapshots, rules: Rules)
         "segmented %s customers, %s moved, %d clusters", f"{done.customers:,}", f"{done.moved:,}", done.clusters
     )
     return known.having(*done.snapshots)
+
+
+@task(name="grade segments", persist_result=False, **RETRIES)
+def grade_segments(
+    config: Config,
+    cutoff: date,
+    known: Snapshots,
+    measured: Snapshots,
+    rules: Rules,
+    *,
+    past: str,
+    horizon_days: int,
+    graded_on: date,
+) -> Snapshots:
+    """Grade rules and clusters of the morning of ``cutoff``, whose features lie ``measured`` in the lake ``past``."""
+    there = Lake(root=past, memory_limit=config.memory_limit)
+    graded = grade_past(
+        open_lake(config),
+        there,
+        config,
+        cutoff,
+        known=known,
+        measured=measured,
+        rules=rules,
+        horizon_days=horizon_days,
+        graded_on=graded_on,
+    )
+    return known.having(graded)

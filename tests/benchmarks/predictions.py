@@ -50,7 +50,7 @@ def cdnow() -> duckdb.DuckDBPyConnection:
 def show(title: str, grades: tuple[Grade, ...], chosen: dict[str, str | None], seconds: float) -> None:
     """Print one window: a row per model, champions of the window before it marked."""
     print(f"\n{title}  [{seconds:.1f} s, {grades[0].customers:,} customers]")
-    for target in ("expected_spend", "churn", "next_order"):
+    for target in ("lifetime_value", "churn", "next_order"):
         print(f"  {target}; chosen beforehand: {chosen.get(target) or 'nothing (no earlier window)'}")
         for model in dict.fromkeys(grade.model for grade in grades if grade.target == target):
             mine = [grade for grade in grades if grade.target == target and grade.model == model]
@@ -66,7 +66,7 @@ def _text(grade: Grade) -> str:
 def run(title: str, db: duckdb.DuckDBPyConnection, cutoff: date, horizon_days: int) -> None:
     """Back-test one cut-off, with champions chosen on the window before it."""
     before = backtest(db, cutoff - timedelta(days=horizon_days), horizon_days)
-    targets = ("expected_spend", "churn", "next_order")
+    targets = ("lifetime_value", "churn", "next_order")
     started = time.perf_counter()
     grades = backtest(db, cutoff, horizon_days)
     seconds = time.perf_counter() - started

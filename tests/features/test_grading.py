@@ -69,8 +69,8 @@ def test_a_model_below_its_naive_rival_is_not_used_and_the_grade_says_so():
         "past_spend": Candidate({"ranking": SPEND, "mean": SPEND, "median": SPEND}, naive=True),
         "oracle": Candidate({"ranking": SPEND}, usable=False),
     }
-    grades = grade("expected_spend", DAY, 28, SPEND, candidates)
-    assert champion_of(grades, "expected_spend") == "past_spend"
+    grades = grade("lifetime_value", DAY, 28, SPEND, candidates)
+    assert champion_of(grades, "lifetime_value") == "past_spend"
     notes = {one.model: one.note for one in grades}
     assert notes["blend"] == "Not used: does not beat past_spend. Few customers."
     assert notes["oracle"].startswith("Ranks only")
@@ -82,11 +82,11 @@ def test_a_model_below_its_naive_rival_is_not_used_and_the_grade_says_so():
 def test_a_model_equal_to_its_rival_gains_exactly_nothing():
     same = {"ranking": SPEND + 1, "mean": SPEND + 1, "median": SPEND + 1}
     grades = grade(
-        "expected_spend", DAY, 28, SPEND, {"blend": Candidate(same), "past_spend": Candidate(same, naive=True)}
+        "lifetime_value", DAY, 28, SPEND, {"blend": Candidate(same), "past_spend": Candidate(same, naive=True)}
     )
     gains = [one for one in grades if one.metric.endswith("_gain")]
     assert {(one.value, one.low, one.high) for one in gains} == {(0, 0, 0)}
-    assert champion_of(grades, "expected_spend") == "blend"
+    assert champion_of(grades, "lifetime_value") == "blend"
 
 
 def test_where_everybody_did_the_same_the_next_metric_decides():
@@ -138,7 +138,7 @@ def test_rankings_as_good_as_each_other_leave_the_choice_to_accuracy():
         "loud": Candidate({"ranking": spend, "mean": 3 * spend, "median": 3 * spend}),
         "right": Candidate({"ranking": nearly, "mean": spend, "median": spend}),
     }
-    assert choose("expected_spend", spend, candidates) == "right"
+    assert choose("lifetime_value", spend, candidates) == "right"
 
 
 def test_ties_among_those_who_spend_nothing_earn_nothing():

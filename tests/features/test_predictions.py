@@ -24,7 +24,7 @@ def test_every_customer_gets_one_row_of_known_columns():
 def test_the_champion_of_the_back_test_is_used():
     with database(drawn(300, 120, leave=0.1)) as db:
         said = predict_customers(
-            db, CUTOFF, 42, {"expected_spend": "decayed_spend", "churn": "past_spend", "next_order": "own_rhythm"}
+            db, CUTOFF, 42, {"lifetime_value": "decayed_spend", "churn": "past_spend", "next_order": "own_rhythm"}
         )
     assert said["prediction_model"][0].as_py() == "spend decayed_spend, churn past_spend, next order own_rhythm"
 

@@ -122,7 +122,7 @@ def test_one_time_buyers_only_are_graded_and_expected_to_stay_away():
     with database(once) as db:
         grades = backtest(db, START + timedelta(days=120), 28)
     champions = {grade.target: grade.model for grade in grades if grade.champion}
-    assert champions == {"expected_spend": "nothing", "churn": "share", "next_order": champions["next_order"]}
+    assert champions == {"lifetime_value": "nothing", "churn": "share", "next_order": champions["next_order"]}
     probabilities = [g.value for g in grades if g.target == "churn" and g.metric == "reliability_01_predicted"]
     assert probabilities
     assert min(probabilities) > 0.9

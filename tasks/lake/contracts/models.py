@@ -7,7 +7,11 @@ MODEL_GRADES = Contract(
     "Back-test results: each model and rival per target, window and metric.",
     ("target", "cutoff", "horizon_days", "model", "metric"),
     (
-        required("target", TEXT, "lifetime_value, churn, next_order, recommendations.repeat, … or segments"),
+        required(
+            "target",
+            TEXT,
+            "lifetime_value, churn, next_order, recommendations.repeat, recommendations.new, segments or adoption",
+        ),
         required("cutoff", DAY, "Only facts of earlier days were known"),
         required("horizon_days", WHOLE, "Length of the window that was predicted", "days"),
         required("model", TEXT, "Model or rival"),
@@ -19,7 +23,8 @@ MODEL_GRADES = Contract(
         required("champion", FLAG, "Chosen for use"),
         required("naive", FLAG, "The rival that must be beaten"),
         required("note", TEXT, "Why it is used or not"),
-        required("graded_on", DAY, "as_of of the run that graded"),
+        required("graded_on", DAY, "Morning on which the newest facts that the grading knew were complete"),
+        Column("chosen_on", DAY, "Start of the window on which the champion was chosen"),
     ),
 )
 
