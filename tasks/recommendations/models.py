@@ -58,6 +58,7 @@ def fit_booster(lessons: list[tuple[Candidates, Floats]]) -> Booster:
     truth = np.concatenate([bought for _, bought in lessons])
     if not len(truth) or truth.min() == truth.max():
         return Booster(None)
+    rows[:, ~np.isfinite(rows).any(axis=0)] = 0  # a column that nobody has cannot be cut into bins
     order = np.lexsort((*rows[:, :8].T, truth))  # the model does not depend on how customers are numbered
     return Booster(HistGradientBoostingClassifier(**SHAPE).fit(rows[order], truth[order]))
 
