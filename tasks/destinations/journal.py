@@ -130,28 +130,27 @@ def _find(place: str, pattern: str) -> list[str]:
 
 
 def load_answers(db: duckdb.DuckDBPyConnection, lake: Lake, plan_id: str, destination: str) -> None:
-    """Create table ``journal``: the last answer of each customer, and ``sent``: everyone whose sending was noted.
+    """Create table ``journal``: the last answer of each customer, and view ``sent``: everyone whose sending was noted.
 
     A line torn by a kill is left out; it belongs to a request whose answer was never written down.
     """
     files = [f for f in journal_files(lake, plan_id, destination) if filesystem(f).size(f)]
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     source = (
-        f"read_ndjson([{listed}], columns = {_COLUMNS}, ignore_errors = true, maximum_object_size = 67108864, "
-        "filename = true)"
+        f"read_ndjson([{listed}], columns = {_COLUMNS}, ignore_errors = true, maximum_object_size = 67108864)"
         if files
         else "(SELECT NULL::VARCHAR AS customer_id, NULL::VARCHAR AS verdict, NULL::VARCHAR AS code, "
-        "NULL::VARCHAR AS reason, NULL::VARCHAR AS native_id, NULL::VARCHAR[] AS sent, '' AS filename WHERE false)"
+        "NULL::VARCHAR AS reason, NULL::VARCHAR AS native_id, NULL::VARCHAR[] AS sent WHERE false)"
     )
     db.execute(
-        f"CREATE OR REPLACE TEMP TABLE lines AS SELECT *, row_number() OVER () AS line FROM {source};"
-        "CREATE OR REPLACE TEMP TABLE journal AS SELECT customer_id, arg_max(verdict, (filename, line)) AS verdict, "
-        "arg_max(coalesce(code, ''), (filename, line)) AS code, "
-        "arg_max(coalesce(reason, ''), (filename, line)) AS reason, "
-        "arg_max(coalesce(native_id, ''), (filename, line)) AS native_id "
-        "FROM lines WHERE customer_id IS NOT NULL AND verdict IS NOT NULL GROUP BY customer_id;"
-        "CREATE OR REPLACE TEMP TABLE sent AS SELECT DISTINCT unnest(sent) AS customer_id FROM lines "
-        "WHERE sent IS NOT NULL"
+        f"""
+        CREATE OR REPLACE TEMP TABLE lines AS SELECT *, row_number() OVER () AS line FROM {source};
+        CREATE OR REPLACE TEMP TABLE journal AS
+        SELECT customer_id, unnest(arg_max({{verdict: verdict, code: coalesce(code, ''), reason: coalesce(reason, ''),
+            native_id: coalesce(native_id, '')}}, line))
+        FROM lines WHERE customer_id IS NOT NULL AND verdict IS NOT NULL GROUP BY customer_id;
+        CREATE OR REPLACE TEMP VIEW sent AS SELECT unnest(sent) AS customer_id FROM lines WHERE sent IS NOT NULL
+        """
     )
 
 
@@ -197,7 +196,7 @@ def _create_answers(db: duckdb.DuckDBPyConnection, given: dict[str, Any]) -> int
             CASE WHEN r.change = 'skip' THEN coalesce(r.reason, '')
                 ELSE coalesce(j.code, a.code, $unanswered) END AS code,
             coalesce(j.reason, a.reason, '') AS reason,
-            coalesce(nullif(j.native_id, ''), a.native_id, r.payload->>'native_id', '') AS native_id,
+            coalesce(nullif(j.native_id, ''), a.native_id, '') AS native_id,
             j.customer_id IS NOT NULL AS fresh
         FROM sync_plan_rows r
         LEFT JOIN journal j USING (customer_id)

@@ -17,11 +17,11 @@ def member_of(customer_id: str, change: str, payload: Mapping[str, Any]) -> Memb
         email=payload["email"],
         phone=payload["phone"],
         values=payload["vals"],
-        before=payload["old_vals"],
-        lists=tuple(payload["lists"]),
-        joins=tuple(payload["joins"]),
-        leaves=tuple(payload["leaves"]),
-        native_id=payload["native_id"] or "",
+        before=payload.get("old_vals"),
+        lists=tuple(payload.get("lists", ())),
+        joins=tuple(payload.get("joins", ())),
+        leaves=tuple(payload.get("leaves", ())),
+        native_id=payload.get("native_id", ""),
         former=_former(customer_id, payload) if change == Change.MOVE else None,
     )
 
@@ -35,5 +35,5 @@ def _former(customer_id: str, payload: Mapping[str, Any]) -> Member:
         phone=payload["old_phone"],
         values=payload["cleared"],
         leaves=tuple(payload["old_lists"]),
-        native_id=payload["native_id"] or "",
+        native_id=payload["native_id"],
     )

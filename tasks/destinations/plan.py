@@ -308,23 +308,22 @@ def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: 
     return db.execute(
         f"""
         SELECT $plan_id AS plan_id, $as_of AS as_of, $destination AS destination, customer_id, change, reason, digest,
-            CASE WHEN change = 'skip' THEN '{{}}' ELSE json_object(
-                'key', CASE WHEN change = 'leave' THEN old_key ELSE key END,
-                'email', CASE WHEN change = 'leave' THEN old_email ELSE email END,
-                'phone', CASE WHEN change = 'leave' THEN old_phone ELSE phone END,
-                'vals', CASE WHEN change = 'leave' THEN cleared ELSE vals END::JSON,
-                'old_vals', CASE WHEN change = 'update' THEN old_vals END::JSON,
-                'lists', CASE WHEN change = 'leave' THEN []::VARCHAR[] ELSE lists END,
-                'joins', list_sort(list_filter(lists,
-                    lambda one: change <> 'leave' AND NOT list_contains(old_lists, one))),
-                'leaves', list_sort(list_filter(old_lists,
-                    lambda one: change = 'leave' OR NOT list_contains(lists, one))),
-                'old_key', CASE WHEN change = 'move' THEN old_key END,
-                'old_email', CASE WHEN change = 'move' THEN old_email END,
-                'old_phone', CASE WHEN change = 'move' THEN old_phone END,
-                'cleared', CASE WHEN change = 'move' THEN cleared END::JSON,
-                'old_lists', CASE WHEN change = 'move' THEN old_lists END,
-                'segment', segment, 'native_id', native_id)::VARCHAR END AS payload,
+            CASE change
+                WHEN 'skip' THEN '{{}}'
+                WHEN 'enter' THEN json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
+                    'lists', lists, 'joins', lists, 'segment', segment)::VARCHAR
+                WHEN 'leave' THEN json_object('key', old_key, 'email', old_email, 'phone', old_phone,
+                    'vals', cleared::JSON, 'leaves', old_lists, 'native_id', native_id)::VARCHAR
+                WHEN 'move' THEN json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
+                    'lists', lists, 'joins', lists, 'segment', segment, 'native_id', native_id, 'old_key', old_key,
+                    'old_email', old_email, 'old_phone', old_phone, 'cleared', cleared::JSON,
+                    'old_lists', old_lists)::VARCHAR
+                ELSE json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
+                    'old_vals', old_vals::JSON, 'lists', lists,
+                    'joins', list_filter(lists, lambda one: NOT list_contains(old_lists, one)),
+                    'leaves', list_filter(old_lists, lambda one: NOT list_contains(lists, one)),
+                    'segment', segment, 'native_id', native_id)::VARCHAR
+            END AS payload,
             worth AS value_at_stake,
             row_number() OVER (ORDER BY change = 'skip', CASE change WHEN 'leave' THEN 0 WHEN 'move' THEN 1 ELSE 2 END,
                 lists, old_lists, customer_id) AS position
