@@ -141,15 +141,16 @@ def heat_map(
         return _svg(figure, title)
 
 
-def lines(title: str, days: Sequence[str], series: Mapping[str, Sequence[float]], show: str) -> str:
-    """One line per series over days, each named at its end."""
+def lines(title: str, days: Sequence[str], series: Mapping[str, Sequence[float | None]], show: str) -> str:
+    """One line per series over days, named in the legend, its last value at the end; missing days are bridged."""
     with mpl.rc_context(_STYLE):
         figure, (axes,) = _canvas(7.2, 3.0)
         for (name, values), colour in zip(series.items(), (BLUE, AMBER, TEAL, RED, VIOLET), strict=False):
-            axes.plot(range(len(days)), values, color=colour, marker="o", markersize=4, linewidth=2, label=name)
+            known = [(place, value) for place, value in enumerate(values) if value is not None]
+            axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4, linewidth=2, label=name)
             axes.annotate(
-                show.format(values[-1]),
-                (len(days) - 1, values[-1]),
+                show.format(known[-1][1]),
+                known[-1],
                 (6, 0),
                 textcoords="offset points",
                 va="center",

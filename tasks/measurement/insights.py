@@ -1,29 +1,14 @@
 """The chapters of the insight report: a picture, what it says, and one sentence of what to do."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import duckdb
 
 from tasks.measurement import charts
+from tasks.measurement.chapter import Chapter, Reader, number, texts
+from tasks.measurement.grade_chapters import how_good, over_time
 
 MOST = 12  # rows of a picture; the tables hold the rest
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """One picture with its message; ``rows`` repeats the numbers as a table for readers who want them."""
-
-    title: str
-    says: str
-    do: str
-    picture: str
-    headers: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
-Reader = Callable[[str], list[tuple[object, ...]]]
 
 
 def chapters(db: duckdb.DuckDBPyConnection, as_of: date, currency: str) -> list[Chapter]:
@@ -41,18 +26,11 @@ def chapters(db: duckdb.DuckDBPyConnection, as_of: date, currency: str) -> list[
         audiences(read),
         conversion(read),
         relevance(read),
-        grades(read),
+        how_good(read),
+        over_time(read),
         data_health(read),
     ]
     return [chapter for chapter in found if chapter is not None]
-
-
-def _float(value: object) -> float:
-    return float(str(value)) if value is not None else 0.0
-
-
-def _texts(rows: Sequence[Sequence[object]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple("–" if cell is None else str(cell) for cell in row) for row in rows)
 
 
 def sizes_and_value(read: Reader, currency: str) -> Chapter | None:
@@ -63,7 +41,7 @@ def sizes_and_value(read: Reader, currency: str) -> Chapter | None:
     )
     if not rows:
         return None
-    label, share, revenue = rows[0][0], _float(rows[0][1]), _float(rows[0][2])
+    label, share, revenue = rows[0][0], number(rows[0][1]), number(rows[0][2])
     return Chapter(
         title="Who brings the revenue",
         says=f"{label} are {share:.0%} of customers and bring {revenue:.0%} of revenue.",
@@ -71,12 +49,12 @@ def sizes_and_value(read: Reader, currency: str) -> Chapter | None:
         picture=charts.paired_bars(
             "Share of customers and revenue by segment",
             [str(row[0]) for row in rows],
-            [_float(row[1]) for row in rows],
-            [_float(row[2]) for row in rows],
+            [number(row[1]) for row in rows],
+            [number(row[2]) for row in rows],
             ("customers", "revenue"),
         ),
         headers=("segment", "customers", f"revenue {currency}"),
-        rows=_texts([(row[0], f"{row[3]:,}", f"{_float(row[4]):,.0f}") for row in rows]),
+        rows=texts([(row[0], f"{row[3]:,}", f"{number(row[4]):,.0f}") for row in rows]),
     )
 
 
@@ -91,17 +69,17 @@ def value_at_risk(read: Reader, currency: str) -> Chapter | None:
     )
     if not rows:
         return None
-    total = sum(_float(row[1]) for row in rows)
+    total = sum(number(row[1]) for row in rows)
     return Chapter(
         title="Value at risk",
         says=f"{currency} {total:,.0f} of the next 365 days' spend hangs on customers who may not come back; "
-        f"{_float(rows[0][1]) / total:.0%} of it lies with {rows[0][0]}.",
+        f"{number(rows[0][1]) / total:.0%} of it lies with {rows[0][0]}.",
         do=f"Spend the win-back budget where the money is: start with {rows[0][0]}, highest lifetime value first.",
         picture=charts.bars(
-            "Value at risk by segment", [str(row[0]) for row in rows], [_float(row[1]) for row in rows], "{:,.0f}"
+            "Value at risk by segment", [str(row[0]) for row in rows], [number(row[1]) for row in rows], "{:,.0f}"
         ),
         headers=("segment", f"at risk {currency}", "churn probability", "customers"),
-        rows=_texts([(row[0], f"{_float(row[1]):,.0f}", f"{_float(row[2]):.0%}", f"{row[3]:,}") for row in rows]),
+        rows=texts([(row[0], f"{number(row[1]):,.0f}", f"{number(row[2]):.0%}", f"{row[3]:,}") for row in rows]),
     )
 
 
@@ -115,12 +93,12 @@ def moves(read: Reader, currency: str) -> Chapter | None:
         return None
     sources = sorted({str(row[0]) for row in rows})
     targets = sorted({str(row[1]) for row in rows})
-    count = {(row[0], row[1]): _float(row[2]) for row in rows}
-    down = max(rows, key=lambda row: (_float(row[3]), str(row[0])))
+    count = {(row[0], row[1]): number(row[2]) for row in rows}
+    down = max(rows, key=lambda row: (number(row[3]), str(row[0])))
     return Chapter(
         title="Who moved",
-        says=f"{sum(_float(row[2]) for row in rows):,.0f} customers moved since {rows[0][4]}; the move worth most is "
-        f"{down[0]} → {down[1]} ({down[2]} customers, {currency} {_float(down[3]):,.0f}).",
+        says=f"{sum(number(row[2]) for row in rows):,.0f} customers moved since {rows[0][4]}; the move worth most is "
+        f"{down[0]} → {down[1]} ({down[2]} customers, {currency} {number(down[3]):,.0f}).",
         do=f"Write to those who went {down[0]} → {down[1]} this week, while the reason is fresh: {down[5]}.",
         picture=charts.heat_map(
             "Customers by segment before and now",
@@ -131,7 +109,7 @@ def moves(read: Reader, currency: str) -> Chapter | None:
             axis_names=("now", "before"),
         ),
         headers=("before", "now", "customers", f"value {currency}", "why, for example"),
-        rows=_texts([(row[0], row[1], row[2], f"{_float(row[3]):,.0f}", row[5]) for row in rows[:MOST]]),
+        rows=texts([(row[0], row[1], row[2], f"{number(row[3]):,.0f}", row[5]) for row in rows[:MOST]]),
     )
 
 
@@ -143,7 +121,7 @@ def rfm_grid(read: Reader) -> Chapter | None:
     )
     if not rows:
         return None
-    count = {(int(_float(row[0])), int(_float(row[1]))): _float(row[2]) for row in rows}
+    count = {(int(number(row[0])), int(number(row[1]))): number(row[2]) for row in rows}
     scores = range(5, 0, -1)
     slipping = sum(count.get((r, f), 0.0) for r in (1, 2) for f in (4, 5))
     return Chapter(
@@ -171,13 +149,13 @@ def clusters(read: Reader) -> Chapter | None:
         return None
     return Chapter(
         title="What the data groups by itself",
-        says=f"{len(rows)} clusters of alike customers; {rows[0][0]} bring {_float(rows[0][2]):.0%} of revenue.",
+        says=f"{len(rows)} clusters of alike customers; {rows[0][0]} bring {number(rows[0][2]):.0%} of revenue.",
         do="Compare a cluster with your segments before you write a new rule: its traits say which fields to use.",
         picture=charts.paired_bars(
             "Share of customers and revenue by cluster",
             [str(row[0]) for row in rows],
-            [_float(row[1]) for row in rows],
-            [_float(row[2]) for row in rows],
+            [number(row[1]) for row in rows],
+            [number(row[2]) for row in rows],
             ("customers", "revenue"),
         ),
         headers=("cluster", "customers", "what distinguishes it"),
@@ -198,7 +176,7 @@ def audiences(read: Reader) -> Chapter | None:
         says=f"{len(rows)} audiences have members today; the largest is {rows[0][0]} with {rows[0][1]:,} customers.",
         do="Pick the audience that fits next week's offer; each is already a list on your platforms.",
         picture=charts.bars(
-            "Customers by audience", [str(row[0]) for row in rows], [_float(row[1]) for row in rows], "{:,.0f}"
+            "Customers by audience", [str(row[0]) for row in rows], [number(row[1]) for row in rows], "{:,.0f}"
         ),
     )
 
@@ -215,14 +193,14 @@ def conversion(read: Reader) -> Chapter | None:
         return None
     return Chapter(
         title="Who responds to campaigns",
-        says=f"{rows[0][0]} respond most ({_float(rows[0][1]):.1%}), {rows[-1][0]} least ({_float(rows[-1][1]):.1%}).",
+        says=f"{rows[0][0]} respond most ({number(rows[0][1]):.1%}), {rows[-1][0]} least ({number(rows[-1][1]):.1%}).",
         do=f"Send {rows[-1][0]} fewer messages and test one different offer; more of the same will not move them.",
         picture=charts.bars(
             "Conversion by segment",
             [str(row[0]) for row in rows],
-            [_float(row[1]) for row in rows],
+            [number(row[1]) for row in rows],
             "{:.1%}",
-            [(_float(row[2]), _float(row[3])) for row in rows],
+            [(number(row[2]), number(row[3])) for row in rows],
         ),
     )
 
@@ -236,7 +214,7 @@ def relevance(read: Reader) -> Chapter | None:
     score = read("SELECT value, low, high FROM kpis WHERE as_of = $as_of AND kpi = 'campaign_relevance'")
     if not rows or not score:
         return None
-    value, low, high = (_float(cell) for cell in score[0])
+    value, low, high = (number(cell) for cell in score[0])
     targeted = value > 1
     return Chapter(
         title="Campaign relevance",
@@ -248,38 +226,10 @@ def relevance(read: Reader) -> Chapter | None:
         picture=charts.bars(
             "Conversion by kind of campaign",
             [str(row[0]) for row in rows],
-            [_float(row[1]) for row in rows],
+            [number(row[1]) for row in rows],
             "{:.1%}",
-            [(_float(row[2]), _float(row[3])) for row in rows],
+            [(number(row[2]), number(row[3])) for row in rows],
         ),
-    )
-
-
-def grades(read: Reader) -> Chapter | None:
-    """How good the models in use were on the last closed window."""
-    rows = read(
-        "SELECT target, model, metric, value, low, high, champion, naive, note, customers FROM model_grades "
-        "QUALIFY cutoff = max(cutoff) OVER (PARTITION BY target) ORDER BY target, metric, champion DESC, model"
-    )
-    champions = [row for row in rows if row[6]]
-    if not champions:
-        return None
-    naive = {(row[0], row[2]): _float(row[3]) for row in rows if row[7]}
-    shown = [row for row in champions if (row[0], row[2]) in naive]
-    beaten = [row for row in shown if row[1] != "naive"]
-    return Chapter(
-        title="How good the predictions are",
-        says=f"{len({row[0] for row in champions})} predictions were graded on a window the models had not seen.",
-        do="Trust a prediction as far as it beats the simple rule beside it; where the rule wins, the rule is in use.",
-        picture=charts.paired_bars(
-            "Model and simple rule",
-            [f"{row[0]}: {row[2]}" for row in beaten if 0 <= _float(row[3]) <= 1][:MOST] or ["none"],
-            [_float(row[3]) for row in beaten if 0 <= _float(row[3]) <= 1][:MOST] or [0.0],
-            [naive[row[0], row[2]] for row in beaten if 0 <= _float(row[3]) <= 1][:MOST] or [0.0],
-            ("model in use", "simple rule"),
-        ),
-        headers=("prediction", "model in use", "metric", "value", "simple rule", "note"),
-        rows=_texts([(r[0], r[1], r[2], f"{_float(r[3]):.3f}", f"{naive[r[0], r[2]]:.3f}", r[8]) for r in shown]),
     )
 
 
@@ -291,7 +241,7 @@ def data_health(read: Reader) -> Chapter | None:
     )
     if not rows:
         return None
-    worst = max(rows, key=lambda row: _float(row[5]))
+    worst = max(rows, key=lambda row: number(row[5]))
     reasons = read(
         "SELECT reason, count(*), sum(amount_at_stake)::DOUBLE FROM (SELECT unnest(reasons) AS reason, amount_at_stake "
         "FROM quarantine) GROUP BY reason ORDER BY 2 DESC, 1"
@@ -299,17 +249,17 @@ def data_health(read: Reader) -> Chapter | None:
     why = f" Most often: {reasons[0][0]} ({reasons[0][1]:,} rows)." if reasons else ""
     return Chapter(
         title="Data health",
-        says=f"{sum(_float(row[1]) for row in rows):,.0f} rows read, "
-        f"{sum(_float(row[3]) for row in rows):,.0f} set aside.{why}",
-        do=f"Talk to the owner of {worst[0]}: it has the largest share of refused rows ({_float(worst[5]):.2%})."
-        if _float(worst[5])
+        says=f"{sum(number(row[1]) for row in rows):,.0f} rows read, "
+        f"{sum(number(row[3]) for row in rows):,.0f} set aside.{why}",
+        do=f"Talk to the owner of {worst[0]}: it has the largest share of refused rows ({number(worst[5]):.2%})."
+        if number(worst[5])
         else "Nothing to do: every row was taken.",
         picture=charts.bars(
             "Share of rows set aside by source",
             [str(row[0]) for row in rows],
-            [_float(row[5]) for row in rows],
+            [number(row[5]) for row in rows],
             "{:.2%}",
         ),
         headers=("source", "read", "kept", "set aside", "duplicate"),
-        rows=tuple((str(row[0]), *(f"{_float(cell):,.0f}" for cell in row[1:5])) for row in rows),
+        rows=tuple((str(row[0]), *(f"{number(cell):,.0f}" for cell in row[1:5])) for row in rows),
     )
