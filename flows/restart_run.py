@@ -1,4 +1,4 @@
-"""Bring one failed run back, a bounded number of times, with its finished tasks reused."""
+"""Bring failed runs back, a bounded number of times, with their finished tasks reused."""
 
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -6,7 +6,15 @@ from uuid import UUID
 
 from prefect import flow, get_client, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
 from tasks.alerts.messages import Alert
@@ -40,26 +48,42 @@ def given_up_tag(run: FlowRun) -> str:
     return f"given-up-{run.run_count}"
 
 
-@flow(name="restart-run", flow_run_name="restart {flow_run_id}", persist_result=False)
-def restart_run(flow_run_id: str, max_restarts: int = 2, delay_seconds: int = 30) -> str:
-    """Put a failed or crashed flow run back into its queue, or raise the final alert.
+@flow(name="restart-run", persist_result=False)
+def restart_run(flow_run_id: str = "", max_restarts: int = 2, delay_seconds: int = 30) -> dict[str, str]:
+    """Put failed or crashed flow runs back into their queue, or raise the final alert.
 
     Args:
-        flow_run_id: The run that failed.
+        flow_run_id: The run that failed; left out, every restartable run that failed within the last day is looked at,
+            for an automation that meets a busy server does not fire a second time.
         max_restarts: How often one run is put back before a person is called.
         delay_seconds: Pause before the next attempt; at least the few seconds in which a second report of one crash
             may still arrive, for it would hit the new attempt.
     """
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(UUID(flow_run_id))
-        decision = decide(run, max_restarts)
-        get_run_logger().info("Run %s, attempt %s: %s", flow_run_id, run.run_count, decision.value)
-        if decision is Decision.RESTART:
-            put_back(client, run, delay_seconds)
-        elif decision is Decision.GIVE_UP:
-            raise_alert(Alert("gave-up", job_name(client, run), {"attempts": run.run_count}), str(run.id))
-            client.update_flow_run(run.id, tags=[*run.tags, given_up_tag(run)])
-    return decision.value
+        runs = [client.read_flow_run(UUID(flow_run_id))] if flow_run_id else failed_runs(client)
+        return {str(run.id): treat(client, run, max_restarts, delay_seconds).value for run in runs}
+
+
+def failed_runs(client: SyncPrefectClient) -> list[FlowRun]:
+    """Restartable runs that failed within the last day, oldest first."""
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED, StateType.CRASHED])),
+        tags=FlowRunFilterTags(all_=["restartable"]),
+        expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC) - timedelta(days=1)),
+    )
+    return client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200)
+
+
+def treat(client: SyncPrefectClient, run: FlowRun, max_restarts: int, delay_seconds: int) -> Decision:
+    """Decide about one run and act on it."""
+    decision = decide(run, max_restarts)
+    get_run_logger().info("Run %s, attempt %s: %s", run.id, run.run_count, decision.value)
+    if decision is Decision.RESTART:
+        put_back(client, run, delay_seconds)
+    elif decision is Decision.GIVE_UP:
+        raise_alert(Alert("gave-up", job_name(client, run), {"attempts": run.run_count}), str(run.id))
+        client.update_flow_run(run.id, tags=[*run.tags, given_up_tag(run)])
+    return decision
 
 
 def put_back(client: SyncPrefectClient, run: FlowRun, delay_seconds: int) -> None:

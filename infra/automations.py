@@ -52,20 +52,14 @@ class Ids:
 
 def desired_automations(environment: Environment, ids: Ids) -> list[AutomationCore]:
     """Return every automation of an environment; those that would tell nobody are left out."""
-    found = [_restart(environment, ids), _lost_heartbeat(environment)]
+    found = [_restart(ids), _lost_heartbeat(environment)]
     found += [told for told in _native(environment, ids) if told.actions]
     return found + list(_raised(environment, ids))
 
 
-def _restart(environment: Environment, ids: Ids) -> AutomationCore:
-    action = RunDeployment(
-        deployment_id=ids.restart_run,
-        parameters={
-            "flow_run_id": "{{ event.resource.id.split('.')[-1] }}",
-            "max_restarts": environment.max_restarts,
-            "delay_seconds": environment.restart_delay_seconds,
-        },
-    )
+def _restart(ids: Ids) -> AutomationCore:
+    which = {"flow_run_id": "{{ event.resource.id.split('.')[-1] }}"}
+    action = RunDeployment(deployment_id=ids.restart_run, parameters=which)
     return AutomationCore(
         name=PREFIX + "restart a failed run",
         description="Starts restart-run, which decides by the state of the run; firing twice does no harm.",

@@ -24,14 +24,15 @@ from infra.reconcile import Item
 from tasks.errors import SegmentationError
 
 
-def read_prefect_yaml(file: Path, variables: Mapping[str, str]) -> PrefectYaml:
+def read_prefect_yaml(file: Path, variables: Mapping[str, str | int]) -> PrefectYaml:
     """Return prefect.yaml with its variables filled in."""
     return PrefectYaml.model_validate(_fill(yaml.safe_load(file.read_text(encoding="utf-8")), variables))
 
 
-def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+def _fill(value: Any, variables: Mapping[str, str | int]) -> Any:
     if isinstance(value, str):
-        return VARIABLE.sub(lambda match: variables[match.group(1)], value)
+        whole = VARIABLE.fullmatch(value)  # alone it keeps its type, like in Prefect
+        return variables[whole.group(1)] if whole else VARIABLE.sub(lambda part: str(variables[part.group(1)]), value)
     if isinstance(value, dict):
         return {key: _fill(inner, variables) for key, inner in value.items()}
     return [_fill(inner, variables) for inner in value] if isinstance(value, list) else value

@@ -92,7 +92,7 @@ class Environment(Section):
         return tuple({pool.name: pool for pool in (self.supervisor_pool, self.work_pool)}.values())
 
     @property
-    def variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str | int]:
         """The Prefect variables that prefect.yaml uses."""
         return {name: read(self) for name, read in VARIABLES.items()}
 
@@ -109,12 +109,14 @@ class Environment(Section):
         return found
 
 
-VARIABLES: Mapping[str, Callable[[Environment], str]] = {
+VARIABLES: Mapping[str, Callable[[Environment], str | int]] = {
     "segmentation_work_pool": lambda environment: environment.work_pool.name,
     "segmentation_supervisor_pool": lambda environment: environment.supervisor_pool.name,
     "segmentation_timezone": lambda environment: environment.timezone,
     "segmentation_directory": lambda environment: environment.directory,
     "segmentation_config": lambda environment: environment.config,
+    "segmentation_max_restarts": lambda environment: environment.max_restarts,
+    "segmentation_restart_delay_seconds": lambda environment: environment.restart_delay_seconds,
 }
 
 

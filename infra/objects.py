@@ -48,7 +48,7 @@ def alert_block_name(route: Route) -> str:
     return f"segmentation-alert-{route.name}"
 
 
-def _variable_item(client: SyncPrefectClient, name: str, value: str) -> Item:
+def _variable_item(client: SyncPrefectClient, name: str, value: str | int) -> Item:
     present = client.read_variable_by_name(name)
 
     def write() -> None:

@@ -42,7 +42,7 @@ def bare_environment(home: Path, **more: str) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "PREFECT_HOME": str(home / ".prefect"), **QUIET, **more}
 
 
-def wait_for(look: Callable[[], Found | None], what: str, seconds: float = 180) -> Found:
+def wait_for(look: Callable[[], Found | None], what: str, seconds: float = 300) -> Found:
     """Return the first thing that ``look`` finds; fail with ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -108,7 +108,12 @@ def prefect_server(folder: Path, **settings: str) -> Iterator[str]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     environment = bare_environment(
-        folder / "server", PREFECT_UI_URL=address, PREFECT_SERVER_UI_API_URL=f"{address}/api", **settings
+        folder / "server",
+        PREFECT_UI_URL=address,
+        PREFECT_SERVER_UI_API_URL=f"{address}/api",
+        PREFECT_SERVER_DATABASE_TIMEOUT="60",  # SQLite has one writer; on a busy machine it is waited for longer
+        PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT="60",
+        **settings,
     )
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, environment, folder / "server.log") as server:

@@ -27,8 +27,6 @@ def environment(*routes):
             "results": {},
             "fresh_within_hours": 26,
             "heartbeat_seconds": 40,
-            "max_restarts": 4,
-            "restart_delay_seconds": 9,
             "alerts": [{"name": name, "channel": "slack", "secret": "SLACK", "kinds": kinds} for name, kinds in routes],
         }
     )
@@ -75,14 +73,10 @@ def test_the_supervisor_is_not_its_own_patient():
     assert supervised.match_related.model_dump()["prefect.resource.id"] == "prefect.tag.supervisor"
 
 
-def test_a_restart_is_bounded_by_the_environment_and_knows_which_run():
+def test_a_restart_knows_which_run_and_leaves_the_bounds_to_the_deployment():
     [action] = EVERYBODY[PREFIX + "restart a failed run"].actions
     assert isinstance(action, RunDeployment)
-    assert action.parameters == {
-        "flow_run_id": "{{ event.resource.id.split('.')[-1] }}",
-        "max_restarts": 4,
-        "delay_seconds": 9,
-    }
+    assert action.parameters == {"flow_run_id": "{{ event.resource.id.split('.')[-1] }}"}
 
 
 def test_three_heartbeats_must_be_missing_before_a_run_counts_as_lost():

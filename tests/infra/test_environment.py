@@ -36,6 +36,7 @@ def test_the_local_environment_needs_nothing_but_itself():
     local = load_environment("local", {})
     assert [pool.type for pool in local.pools] == ["process"]
     assert set(local.variables) == set(VARIABLES)
+    assert local.variables["segmentation_max_restarts"] == 2
 
 
 def test_production_asks_for_all_it_needs_at_once_and_leaves_out_what_may_be_empty():
