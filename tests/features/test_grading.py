@@ -1,6 +1,7 @@
 """What grades mean, on customers few enough to count by hand."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tasks.features.grading import (
     grade,
     interval_coverage,
     mean_absolute_error,
+    plain_grade,
     reliability,
     spearman,
     top_decile_lift,
@@ -150,3 +152,48 @@ def test_ties_among_those_who_spend_nothing_earn_nothing():
     assert concentration(spend, -spend) == pytest.approx(-1)
     assert np.isnan(concentration(np.ones(3), np.arange(3.0)))
     assert concentration(spend, hits_and_noise) < concentration(spend, hits_and_ties)
+
+
+def judged(model, naive, *, before, third=None):
+    candidates = {
+        "blend": Candidate({"ranking": model, "mean": model, "median": model}),
+        "past_spend": Candidate({"ranking": naive, "mean": naive, "median": naive}, naive=True),
+    }
+    if third is not None:
+        candidates["bg_nbd"] = Candidate({"ranking": third, "mean": third, "median": third})
+    return grade("lifetime_value", DAY, 28, SPEND, candidates, before=before)
+
+
+EARLIER = DAY - timedelta(days=28)
+ALIKE = SPEND[::-1]
+
+
+def earlier(*, best):
+    names = ("blend", "past_spend")
+    return tuple(
+        replace(one, champion=one.model == best)
+        for name in names
+        for one in [plain_grade("lifetime_value", EARLIER, 28, model=name, metric="mae", value=1.0, customers=3)]
+    )
+
+
+def test_the_window_before_chooses_so_that_grades_do_not_flatter_the_champion():
+    grades = judged(SPEND, ALIKE, before=earlier(best="past_spend"))
+    assert champion_of(grades, "lifetime_value") == "past_spend"
+    assert {one.chosen_on for one in grades} == {EARLIER}
+    assert {one.note for one in grades} == {
+        "Champion: best on the window before.",
+        "Not used: did not beat past_spend on the window before.",
+    }
+
+
+def test_a_champion_of_the_window_before_that_falls_below_the_naive_rival_is_replaced():
+    grades = judged(ALIKE, SPEND, before=earlier(best="blend"))
+    assert champion_of(grades, "lifetime_value") == "past_spend"
+    assert "Champion: blend, best before, fell below it on this window." in {one.note for one in grades}
+
+
+def test_a_model_that_could_not_compete_before_is_given_its_chance_on_this_window():
+    grades = judged(ALIKE, ALIKE, before=earlier(best="past_spend"), third=SPEND)
+    assert champion_of(grades, "lifetime_value") == "bg_nbd"
+    assert {one.chosen_on for one in grades} == {DAY}

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from tasks.lake.contracts import CONTRACTS
+from tasks.recommendations.graded import rows as rows_of
 from tasks.recommendations.grading import champions, grade
 from tasks.recommendations.settings import RecommendationSettings
 from tests.recommendations.market import AS_OF, Bought, market
@@ -109,3 +111,17 @@ def test_the_same_data_give_the_same_grades(grades):
     random.Random(5).shuffle(rows)
     with market(rows) as db:
         assert grade(db, CUTOFF, 31, "product", FITTING) == grades
+
+
+def test_grades_become_rows_with_one_model_in_use_and_gains_over_the_naive_rival(grades):
+    for each in grades.values():
+        found = list(rows_of(each, AS_OF))
+        assert {row["model"] for row in found if row["champion"]} == {each.in_use}
+        assert {row["model"] for row in found if row["naive"]} == {each.naive}
+        assert all(set(row) == set(CONTRACTS["model_grades"].names) for row in found)
+        gains = {row["model"]: row["value"] for row in found if row["metric"] == "ndcg_at_10_gain"}
+        assert each.naive not in gains
+        naive = each.models[each.naive]["ndcg_at_10"].value
+        assert gains == {
+            name: metrics["ndcg_at_10"].value - naive for name, metrics in each.models.items() if name != each.naive
+        }
