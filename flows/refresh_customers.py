@@ -195,12 +195,13 @@ def _read(desk: Desk, messages: Sequence[Message]) -> tuple[list[Event], list[Re
     return events, refusals
 
 
-def _sources(desk: Desk, events: Sequence[Event], landed_for: Sequence[str]) -> tuple[tuple[Source, ...], list[str]]:
+def _sources(desk: Desk, events: Sequence[Event], fed: Sequence[Source]) -> tuple[tuple[Source, ...], list[str]]:
     """The sources to be taken in: those that events were landed for, and those that new files belong to."""
-    known = landed(desk.lake, desk.config).sources
-    chosen = {source.name: source for source in known if source.name in landed_for}
+    chosen = {source.name: source for source in fed}
     notes = []
-    for uri in sorted({event.uri for event in events if event.kind is EventKind.CONTACT_FILE}):
+    uris = sorted({event.uri for event in events if event.kind is EventKind.CONTACT_FILE})
+    known = landed(desk.lake, desk.config).sources if uris else ()
+    for uri in uris:
         owners = [source for source in known if fnmatch(uri, source.files)]
         try:
             chosen |= {source.name: source for source in owners or [contact_source(desk.config, uri)]}

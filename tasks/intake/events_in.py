@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.config import Config, Dataset
+from tasks.config import Config, Dataset, Source
 from tasks.intake.event import Event, EventKind
 from tasks.intake.landing import land_once, source_of, whole_rows
 from tasks.lake import Lake, Snapshot
@@ -31,7 +31,7 @@ _DATASETS = {
 class Landed:
     """What a batch of events put into ``landing``: the sources concerned, and how many events were superseded."""
 
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     superseded: int
     versions: pa.Table
 
@@ -48,7 +48,7 @@ def land_events(lake: Lake, config: Config, events: Sequence[Event]) -> Landed:
         source = source_of(lake, config, sender, dataset)
         rows = [row for event in group for row in event_rows(event)]
         land_once(lake, source.name, "events", whole_rows(dataset, rows))
-        sources.append(source.name)
+        sources.append(source)
     return Landed(tuple(sources), superseded, versions)
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import fsspec
@@ -34,6 +35,7 @@ class Rules:
     version: str
 
 
+@lru_cache(maxsize=8)
 def read_rules(text: str, address: str) -> Rules:
     """Rules from text; ``ConfigurationError`` lists every problem."""
     rules = parse_rules(text, address)

@@ -9,9 +9,11 @@ import yaml
 
 from flows.refresh_customers import Desk
 from tasks.config import Config, load_config
+from tasks.destinations.apply import apply_plan
 from tasks.destinations.connect import connector
 from tasks.destinations.http import Patience
 from tasks.destinations.limits import unpaced
+from tasks.destinations.plan import make_plan
 from tasks.features.customer_features import write_features
 from tasks.intake.concerned import mark_refreshed, state_of
 from tasks.intake.intake import take_in
@@ -22,6 +24,7 @@ from tasks.lake.opened import open_lake
 from tasks.segments.segmentation import read_rules, segment
 
 AS_OF = date(2026, 3, 2)
+MORNING = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 KEY = "a key for tests"
 
@@ -85,10 +88,26 @@ def daily(config: Config, as_of=AS_OF) -> Snapshots:
 
 
 def opened_shop(root: Path, people, **more) -> Config:
-    """The shop after the daily run of AS_OF."""
+    """The shop after the daily run of AS_OF, with everything pushed that the run planned."""
     config = load_config(str(write_shop(root, people, **more)))
     daily(config)
+    push_all(config)
     return config
+
+
+def push_all(config: Config) -> None:
+    """Plan and apply the whole push of the day, as the daily flow does."""
+    desk = desk_of(config)
+    plan, _ = make_plan(
+        desk.lake, [], config.destinations, config.brake, as_of=AS_OF, at=MORNING, person_key=KEY
+    )  # fmt: skip
+    apply_plan(desk.lake, plan, config.destinations, desk.connect, at=MORNING, person_key=KEY)
+
+
+def day_of(config: Config, table: str, as_of=AS_OF) -> dict[str, dict]:
+    """The rows of one day by customer."""
+    lake = open_lake(config)
+    return {row["customer_id"]: row for row in lake.read(lake.latest(table), where={"as_of": as_of}).to_pylist()}
 
 
 def desk_of(config: Config, at=NOON, secrets=None) -> Desk:

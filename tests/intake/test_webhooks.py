@@ -47,9 +47,7 @@ WOOCOMMERCE_ORDER = {
     "date_modified_gmt": "2026-03-01T22:28:08",
     "customer_id": 0,
     "billing": {"email": "john.doe@example.com", "phone": "(555) 555-5555"},
-    "line_items": [
-        {"id": 315, "product_id": 93, "sku": "woo-93", "quantity": 2, "subtotal": "6.00", "total": "5.00"}
-    ],
+    "line_items": [{"id": 315, "product_id": 93, "sku": "woo-93", "quantity": 2, "subtotal": "6.00", "total": "5.00"}],
     "refunds": [{"id": 726, "total": "-1.50"}],
 }
 

@@ -143,6 +143,8 @@ class Wire:
         return self._client
 
     def _problem(self, path: str, response: httpx.Response) -> SegmentationError | None:
+        if response.is_success and _broken_json(response):
+            return TransientError(f"{self.title}: {path.split('?', 1)[0]} answered what is no JSON.")
         special = self.fault(response)
         if special is not None:
             return special
@@ -159,6 +161,16 @@ class Wire:
         if status == 404:  # noqa: PLR2004 - HTTP status code
             return ConfigurationError(f"{text}: there is nothing there. Look at `options`.")
         return RejectedError(f"{text}: the request was refused.")
+
+
+def _broken_json(response: httpx.Response) -> bool:
+    if not response.headers.get("content-type", "").startswith("application/json"):
+        return False
+    try:
+        response.json()
+    except ValueError:
+        return True
+    return False
 
 
 def asked_wait(response: httpx.Response) -> float | None:
