@@ -238,9 +238,7 @@ def _refresh(desk: Desk, before: Snapshots, named: Sequence[str], push: Mode, at
     if day is None:
         return RefreshSummary(notes=("No daily run has finished yet: it will compute these customers.",))
     known = Snapshots.of(lake.latest(table) for table in _READS)
-    measured = refresh_features(
-        lake, config, day, desk.today + timedelta(days=1), customers=customers, known=known
-    )
+    measured = refresh_features(lake, config, day, desk.today + timedelta(days=1), customers=customers, known=known)
     known = known.having(measured)
     assigned = reassign(lake, day, customers, read_rules(lake, config), known)
     pushed = _push(desk, known.having(*assigned.snapshots), day, customers, push=push, at=at)

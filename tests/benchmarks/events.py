@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import ThreadingHTTPServer
@@ -16,12 +17,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "flows"), str(Path(__file__).parents[2])]
 
-from pydantic import SecretStr
-from shop import desk_of, opened_shop, purchase
+from pydantic import SecretStr  # noqa: E402 - the script finds the project first
+from shop import desk_of, opened_shop, purchase  # noqa: E402
 
-from flows.receiver import Inbox, receiver
-from flows.refresh_customers import drain
-from flows.serve import Consumer
+from flows.receiver import Inbox, receiver  # noqa: E402
+from flows.refresh_customers import drain  # noqa: E402
+from flows.serve import Consumer  # noqa: E402
 
 AFTERNOON = datetime(2026, 3, 2, 15, tzinfo=UTC)
 
@@ -53,8 +54,7 @@ def measure_serve(config, singles) -> list[float]:
     """Latency of single events through the receiver and the loop."""
     ticks = iter(range(1_000_000))
     desk = desk_of(config)
-    desk = type(desk)(*(getattr(desk, name) for name in ("config", "lake", "queue", "connect", "secrets", "person_key")),
-                      clock=lambda: AFTERNOON + timedelta(seconds=next(ticks)))  # fmt: skip
+    desk = replace(desk, clock=lambda: AFTERNOON + timedelta(seconds=next(ticks)))
     consumer = Consumer(desk, "apply", poll_seconds=0.5)
     inbox = Inbox(desk.queue, {}, SecretStr("hush"), arrived=consumer.woken.set)
     server = ThreadingHTTPServer(("127.0.0.1", 0), receiver(inbox))

@@ -1,4 +1,4 @@
-"""A burst of purchases through the deployed flow: exactly the buyers change, nobody is lost, the plan shows only them."""
+"""A burst of purchases through the flow: exactly the buyers change, nobody is lost, the plan shows only them."""
 
 import sys
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))
 
-from shop import AS_OF, day_of, desk_of, event, opened_shop, purchase  # noqa: E402
+from shop import AS_OF, day_of, desk_of, event, opened_shop, purchase
 
 pytestmark = pytest.mark.e2e
 EVENTS, BUYERS = 10_000, 800

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shop import AS_OF, KEY, NOON, daily, day_of, desk_of, event, opened_shop, purchase  # noqa: E402
+from shop import AS_OF, KEY, NOON, daily, day_of, desk_of, event, opened_shop, purchase
 
 from flows.refresh_customers import drain, refresh_batch, refresh_source, replay_letters
 from tasks.config import load_config

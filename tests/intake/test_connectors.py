@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from sources_stand_ins import STAND_INS, ShopifyShop, WooShop, stamp  # noqa: E402
+from sources_stand_ins import STAND_INS, ShopifyShop, WooShop, stamp
 
 from tasks.config import Config, Source
 from tasks.destinations.rehearsal.fake import Weather, serve
@@ -90,9 +90,10 @@ def test_a_killed_read_goes_on_where_it_stopped(kind, lake, monkeypatch):
         return real(*args)
 
     with serve(kind()) as fake:
-        with monkeypatch.context() as patch, pytest.raises(KilledError):
+        with monkeypatch.context() as patch:
             patch.setattr(pull, "_land", land)
-            read(lake, fake)
+            with pytest.raises(KilledError):
+                read(lake, fake)
         half = read_progress(lake, "theirs", NOW)
         assert half.position
         assert half.reading_until == NOW

@@ -200,7 +200,7 @@ def test_a_signed_body_that_nobody_understands_is_refused_without_its_values(pay
 def test_a_new_file_on_s3_is_announced_with_its_real_name():
     record = {
         "eventName": "ObjectCreated:Put", "eventTime": "2026-03-02T10:00:00.000Z",
-        "s3": {"bucket": {"name": "raw"}, "object": {"key": "crm/new+contacts%2B1.csv", "sequencer": "01", "eTag": "e"}},
+        "s3": {"bucket": {"name": "raw"}, "object": {"key": "crm/new+contacts%2B1.csv", "sequencer": "1", "eTag": ""}},
     }  # fmt: skip
     (event,) = read_delivery(Delivery(json.dumps({"Records": [record]})), {})
     assert event.kind is EventKind.CONTACT_FILE

@@ -146,10 +146,9 @@ class Wire:
         if response.is_success and _broken_json(response):
             return TransientError(f"{self.title}: {path.split('?', 1)[0]} answered what is no JSON.")
         special = self.fault(response)
-        if special is not None:
-            return special
-        if response.is_success:
-            return None
+        return special if special is not None or response.is_success else self._refusal(path, response)
+
+    def _refusal(self, path: str, response: httpx.Response) -> SegmentationError:
         where, status = path.split("?", 1)[0], response.status_code
         if where.startswith("http"):
             where = urlsplit(where).path
