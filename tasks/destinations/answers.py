@@ -18,10 +18,9 @@ from tasks.destinations.platform import (
     rest_of,
 )
 from tasks.destinations.scrub import scrub, secrets_of
+from tasks.destinations.understood import MALFORMED
 from tasks.errors import ConfigurationError, RejectedError, TransientError
 
-Malformed = (LookupError, TypeError, ValueError, AttributeError)
-"""What reading an answer of unexpected shape raises."""
 EXPECTED = frozenset({NOT_ON_PLATFORM, OPTED_OUT_THERE})
 
 
@@ -78,7 +77,7 @@ class Conversation:
         except ConfigurationError as error:
             self.stopped = self.stopped or str(error)
             code, reason = "stopped", str(error)
-        except Malformed as error:
+        except MALFORMED as error:
             code = "malformed_answer"
             reason = f"{self.platform.title} answered in an unexpected shape ({type(error).__name__})"
         else:

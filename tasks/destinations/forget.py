@@ -16,6 +16,7 @@ from tasks.destinations.gate import hash_person
 from tasks.destinations.opt_outs import bare_target
 from tasks.destinations.platform import Person, Receipt
 from tasks.destinations.registry import platform_of
+from tasks.destinations.understood import understood
 from tasks.errors import SegmentationError
 from tasks.lake import Lake, Snapshot
 from tasks.lake.buckets import bucket_sql
@@ -106,7 +107,7 @@ def _erase_platforms(
         platform = platform_of(destination.platform)
         person = Person(handles.customer_id, handles.email, handles.phone, _native_id(lake, destination.name, handles))
         try:
-            with connect(destination, platform) as session:
+            with connect(destination, platform) as session, understood(platform):
                 answers = list(platform.erase(session, bare_target(destination, platform, session), [person]))
         except SegmentationError as error:
             yield destination.name, "failed", str(error)

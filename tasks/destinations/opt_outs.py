@@ -13,6 +13,7 @@ from tasks.destinations.desired import chosen_fields, key_of
 from tasks.destinations.gate import hash_person, hash_sql
 from tasks.destinations.platform import OptOut, Person, Platform, Session, Target, chunks
 from tasks.destinations.registry import platform_of
+from tasks.destinations.understood import understood
 from tasks.lake import Lake, Snapshot
 from tasks.lake.contracts import CONTRACTS
 
@@ -80,8 +81,9 @@ def _ask(lake: Lake, destination: DestinationSettings, platform: Platform, sessi
             'SELECT max("at") FROM suppressions WHERE destination = $name', {"name": destination.name}
         ).fetchall()[0][0]
     since = None if last is None else last - OVERLAP
-    target = bare_target(destination, platform, session)
-    yield from platform.opt_outs(session, target, since, people_pushed(lake, destination.name))
+    with understood(platform):
+        target = bare_target(destination, platform, session)
+        yield from platform.opt_outs(session, target, since, people_pushed(lake, destination.name))
 
 
 def _keep(lake: Lake, destination: str, found: Sequence[OptOut], at: datetime, person_key: str) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tasks.destinations.platform import Known, Platform, Session, Target, Thing
+from tasks.destinations.understood import understood
 from tasks.errors import RejectedError, TransientError
 
 TRIES = 8  # a creation whose answer was lost is looked up before it is tried again
@@ -10,7 +11,8 @@ TRIES = 8  # a creation whose answer was lost is looked up before it is tried ag
 
 def missing(platform: Platform, session: Session, target: Target) -> tuple[Thing, ...]:
     """The things a push would create, in the order of creation; reads only."""
-    known = platform.known(session, target)
+    with understood(platform):
+        known = platform.known(session, target)
     return tuple(thing for thing in platform.wants(target) if (thing.kind, thing.name) not in known)
 
 
@@ -20,11 +22,12 @@ def prepare(platform: Platform, session: Session, target: Target) -> tuple[Targe
     Doing it twice creates nothing the second time. A refusal because the thing exists already is looked up again.
     """
     created: list[Thing] = []
-    known: dict[tuple[str, str], str] = dict(platform.known(session, target))
-    for thing in platform.wants(target):
-        if (thing.kind, thing.name) not in known:
-            known.update(_ensure(platform, session, replace(target, known=known), thing))
-            created.append(thing)
+    with understood(platform):
+        known: dict[tuple[str, str], str] = dict(platform.known(session, target))
+        for thing in platform.wants(target):
+            if (thing.kind, thing.name) not in known:
+                known.update(_ensure(platform, session, replace(target, known=known), thing))
+                created.append(thing)
     return replace(target, known=known), tuple(created)
 
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from datetime import date, timedelta
 from functools import lru_cache
 
 from tasks.destinations import platforms
@@ -26,6 +27,11 @@ def platform_of(slug: str) -> Platform:
             return one
     known = ", ".join(one.slug for one in all_platforms())
     raise ConfigurationError(f"There is no platform {slug!r}. Platforms: {known}.")
+
+
+def retiring(today: date, within_days: int = 120) -> tuple[Platform, ...]:
+    """Platforms whose pinned version ends within so many days: time to move to a newer one."""
+    return tuple(p for p in all_platforms() if p.retires is not None and p.retires - today <= timedelta(within_days))
 
 
 def missing_modules(platform: Platform) -> tuple[str, ...]:

@@ -330,6 +330,23 @@ def test_an_outage_leaves_everybody_for_later(theatre: Theatre, kind: str) -> No
     assert theatre.held() == theatre.wanted()
 
 
+def test_answers_of_another_shape_are_an_unknown_outcome_and_never_a_crash(theatre: Theatre) -> None:
+    if theatre.platform.embedded:
+        pytest.skip("files do not answer")
+    theatre.fake.weather = Weather(rate=1.0, kinds=("nonsense",))
+    answers = theatre.push(PEOPLE, session=theatre.open(patience=replace(HASTE, attempts=2, job_seconds=1.0)))
+    assert set(verdicts(answers).values()) <= {"later", "rejected"}
+    theatre.fake.weather = Weather()
+    with theatre.open() as session:
+        target, _ = prepare(theatre.platform, session, theatre.target(session))
+        theatre.fake.weather = Weather(rate=1.0, kinds=("nonsense",))
+        parts = [theatre.platform.shape(theatre.member(name, "vip"), target) for name in PEOPLE]
+        found = [one for batch in batches(parts, theatre.platform.limits)
+                 for one in Conversation(theatre.platform, session, target).deliver(batch)]  # fmt: skip
+    assert sorted(one.customer_id for one in found) == sorted(PEOPLE)
+    assert Verdict.DELIVERED not in {one.verdict for one in found}
+
+
 def test_an_outage_in_the_middle_leaves_the_rest_for_later_and_stops_asking(theatre: Theatre) -> None:
     if theatre.platform.embedded:
         pytest.skip("files have no weather")

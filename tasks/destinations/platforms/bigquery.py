@@ -59,6 +59,7 @@ class BigQueryAccount(Account):
     dataset: str = Field("segmentation", pattern=NAME)
     table: str = Field("customer_segments", pattern=NAME)
     location: str = "EU"
+    job_seconds: float = Field(3_600.0, gt=0)
     base: Address = "https://bigquery.googleapis.com"
 
     @model_validator(mode="before")
@@ -139,7 +140,7 @@ def _load(client: Any, target: Target, stage: str, content: bytes) -> None:
         schema=schema, source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_TRUNCATE"
     )
     job = client.load_table_from_file(io.BytesIO(content), stage, size=len(content), job_config=config, num_retries=0)
-    job.result(retry=None)
+    job.result(retry=None, timeout=target.account.job_seconds)
 
 
 def _query(client: Any, target: Target, sql: str, ids: Sequence[str] | None = None) -> None:
@@ -147,7 +148,7 @@ def _query(client: Any, target: Target, sql: str, ids: Sequence[str] | None = No
     given = [bigquery.ArrayQueryParameter("ids", "STRING", ids)] if ids is not None else []
     config = bigquery.QueryJobConfig(query_parameters=given)
     job = client.query(sql, job_config=config, location=target.account.location, retry=None, job_retry=None)
-    job.result(retry=None, job_retry=None)
+    job.result(retry=None, job_retry=None, timeout=target.account.job_seconds)
 
 
 def _schema(target: Target) -> list[Any]:
@@ -168,7 +169,13 @@ def _do(session: Session, action: Callable[[], T]) -> T:
     def run() -> T:
         try:
             return action()
-        except (api.ServerError, api.TooManyRequests, auth.TransportError, requests.RequestException) as error:
+        except (
+            api.ServerError,
+            api.TooManyRequests,
+            auth.TransportError,
+            requests.RequestException,
+            TimeoutError,
+        ) as error:
             raise TransientError(f"BigQuery: not answered ({type(error).__name__})") from error
         except (api.Unauthorized, api.Forbidden, auth.GoogleAuthError) as error:
             raise ConfigurationError(

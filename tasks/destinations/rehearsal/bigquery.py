@@ -37,7 +37,7 @@ class BigQuery(Fake):
         self.db.execute("SET threads = 1")
 
     def settings(self) -> dict[str, str]:
-        return {"base": self.address, "project": "shop"}
+        return {"base": self.address, "project": "shop", "job_seconds": "1"}
 
     def people(self) -> dict[str, dict[str, Any]]:
         if TABLE not in self.tables:

@@ -214,6 +214,9 @@ def _spoiled(fake: Fake, request: Request, fault: str | None) -> Reply:
         case "garbage":
             fake.answer(request)
             return Reply(200, b"<html>{", {"Content-Type": "application/json"})
+        case "nonsense":
+            fake.answer(request)
+            return Reply(200, {"surprise": [1, None]})
         case "expired":
             with fake.lock:
                 return fake.expire() or Reply(502, {"message": "bad gateway"})
