@@ -25,7 +25,8 @@ def _land(incoming: Incoming, table: str, key: str, columns: str, newer: str) ->
     db.execute(
         f"CREATE TABLE fates AS SELECT row, CASE WHEN place = 1 AND NOT coalesce({stale}, false) THEN 'kept' "
         f"ELSE 'duplicate' END AS fate FROM (SELECT row, {key}, {newer}, row_number() OVER "
-        f"(PARTITION BY {key} ORDER BY {newer} DESC, row DESC) AS place FROM items) items LEFT JOIN known_items known USING ({key})"
+        f"(PARTITION BY {key} ORDER BY {newer} DESC, row DESC) AS place FROM items) items "
+        f"LEFT JOIN known_items known USING ({key})"
     )
     names = ", ".join(CONTRACTS[table].names)
     fresh = db.sql(

@@ -82,7 +82,8 @@ def _whole_files(db: duckdb.DuckDBPyConnection, source: Source, report: SourceRe
     refused = [file for file in report.files if file.status == "quarantined"]
     good_since = db.execute(
         "SELECT count(*) FROM intake_log WHERE source = $source AND status = 'taken' AND as_of >= "
-        "(SELECT max(as_of) FROM intake_log WHERE source = $source AND status = 'quarantined' AND list_contains($uris, uri))",
+        "(SELECT max(as_of) FROM intake_log "
+        "WHERE source = $source AND status = 'quarantined' AND list_contains($uris, uri))",
         {"source": source.name, "uris": [file.uri for file in refused]},
     ).fetchall()[0][0]
     first = f" {refused[0].uri}: {refused[0].reason}" if refused else ""
@@ -137,8 +138,8 @@ def _shrinkage(db: duckdb.DuckDBPyConnection, source: Source, batch: dict[str, A
         verdict=_verdict(failed=drop > source.checks.max_shrink, stops=source.checks.on_breach == "stop"),
         value=drop,
         limit=source.checks.max_shrink,
-        message=f"{batch['rows']} rows in the batch of {batch['as_of']}, {round(expected)} expected from earlier batches. "
-        "See whether the export is complete, or change checks.max_shrink.",
+        message=f"{batch['rows']} rows in the batch of {batch['as_of']}, {round(expected)} expected from earlier "
+        "batches. See whether the export is complete, or change checks.max_shrink.",
     )
 
 

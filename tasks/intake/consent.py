@@ -65,7 +65,8 @@ def _merge_words(incoming: Incoming) -> None:
         "CREATE TABLE ranked AS SELECT words.*, known.status AS known_status, known.changed_at AS known_at, "
         "coalesce(words.changed_at < known.changed_at, false) AS stale, "
         "row_number() OVER (PARTITION BY customer_key, channel "
-        "ORDER BY words.changed_at DESC, words.status = 'denied' DESC, words.status = 'granted' DESC, row DESC) AS place "
+        "ORDER BY words.changed_at DESC, words.status = 'denied' DESC, words.status = 'granted' DESC, row DESC) "
+        "AS place "
         "FROM words LEFT JOIN known_words known USING (customer_key, channel)"
     )
     names = ", ".join(CONTRACTS[TABLE].names)

@@ -52,11 +52,12 @@ def plain_id_sql(key: str) -> str:
 
     A plain id with a colon stays whole too, or it could be taken for a key of another id space.
     """
-    return f"CASE WHEN starts_with({key}, 'main:') AND NOT contains(substr({key}, 6), ':') THEN substr({key}, 6) ELSE {key} END"
+    plain = f"substr({key}, 6)"
+    return f"CASE WHEN starts_with({key}, 'main:') AND NOT contains({plain}, ':') THEN {plain} ELSE {key} END"
 
 
 def name_people(db: duckdb.DuckDBPyConnection, source: Source, config: Config) -> None:
-    """View ``facts`` over table ``incoming``: all columns, contacts in one spelling, ``customer_key`` where people occur.
+    """View ``facts`` over table ``incoming``: all columns, contacts in one spelling, ``customer_key`` of people.
 
     A row of a dataset about people that nothing names is refused with ``missing_customer``.
     """

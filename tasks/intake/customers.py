@@ -17,6 +17,7 @@ def join_customers(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         f"CREATE TABLE joined AS SELECT resolved.customer_id, {newest}, min(created_at) AS created_at, "
         "list_sort(list_distinct(list(records.source))) AS sources "
-        "FROM customer_records records JOIN (SELECT customer_key, customer_id FROM resolved) resolved USING (customer_key) "
+        "FROM customer_records records "
+        "JOIN (SELECT customer_key, customer_id FROM resolved) resolved USING (customer_key) "
         "GROUP BY resolved.customer_id"
     )

@@ -48,9 +48,11 @@ def _land(incoming: Incoming, table: str, key: str, columns: str) -> None:
         "WHERE reasons = '')"
     )
     db.execute(
-        f"CREATE TABLE fates AS SELECT row, CASE WHEN place = 1 AND known_key IS NULL THEN 'kept' ELSE 'duplicate' END AS fate "
+        "CREATE TABLE fates AS "
+        "SELECT row, CASE WHEN place = 1 AND known_key IS NULL THEN 'kept' ELSE 'duplicate' END AS fate "
         f"FROM (SELECT row, {key}, row_number() OVER (PARTITION BY {key} ORDER BY row) AS place FROM events) "
-        f"LEFT JOIN (SELECT DISTINCT {key}, {key} AS known_key FROM known_events WHERE batch <> {quote(batch)}) USING ({key})"
+        f"LEFT JOIN (SELECT DISTINCT {key}, {key} AS known_key FROM known_events "
+        f"WHERE batch <> {quote(batch)}) USING ({key})"
     )
     names = ", ".join("canonical_id AS customer_id" if n == "customer_id" else f'"{n}"' for n in contract.names)
     kept = db.sql(

@@ -9,7 +9,7 @@ from tasks.intake.contacts import plain_id_sql, replace_facts
 
 
 def person_hash_sql(handle: str) -> str:
-    """SQL of the keyed hash under which table ``forgotten`` lists an id, address or number; the key is ``$person_key``."""
+    """SQL of the keyed hash under which table ``forgotten`` lists an id, address or number; key: ``$person_key``."""
     return f"sha256($person_key || sha256($person_key || lower(trim({handle}))))"
 
 

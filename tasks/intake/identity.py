@@ -50,7 +50,8 @@ def resolve(db: duckdb.DuckDBPyConnection, settings: IdentitySettings, as_of: da
 def _number_records(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
     db.execute(
         "CREATE TABLE records AS SELECT row_number() OVER (ORDER BY customer_key) - 1 AS node, customer_key, "
-        f"coalesce(identity.source, seen.source) AS source, coalesce(known_since, DATE {quote(as_of.isoformat())}) AS known_since, "
+        "coalesce(identity.source, seen.source) AS source, "
+        f"coalesce(known_since, DATE {quote(as_of.isoformat())}) AS known_since, "
         f"coalesce(identity.customer_id, plain_id) AS old_id, plain_id "
         "FROM (SELECT customer_key, arg_min(source, (coalesce(created_at, updated_at), source)) AS source, "
         f"{plain_id_sql('customer_key')} AS plain_id FROM customer_records GROUP BY customer_key) seen "
@@ -61,13 +62,15 @@ def _number_records(db: duckdb.DuckDBPyConnection, as_of: date) -> None:
 def _find_components(db: duckdb.DuckDBPyConnection, settings: IdentitySettings) -> None:
     """Table ``components`` (node, component) and ``links`` (node, shared key, its rank)."""
     parts = " UNION ALL ".join(
-        f"SELECT customer_key, {rank} AS rank, {quote(name + ':')} || {name} AS shared FROM customer_records WHERE {name} IS NOT NULL"
+        f"SELECT customer_key, {rank} AS rank, {quote(name + ':')} || {name} AS shared "
+        f"FROM customer_records WHERE {name} IS NOT NULL"
         for rank, name in enumerate(settings.match_on)
     )
     db.execute(
         "CREATE TABLE links AS SELECT node, rank, dense_rank() OVER (ORDER BY shared) - 1 AS hub FROM ("
         "SELECT DISTINCT node, rank, shared, count(*) OVER (PARTITION BY shared) AS sharers "
-        f"FROM (SELECT DISTINCT customer_key, rank, shared FROM ({parts or _NO_LINKS})) JOIN records USING (customer_key)) "
+        f"FROM (SELECT DISTINCT customer_key, rank, shared FROM ({parts or _NO_LINKS})) "
+        "JOIN records USING (customer_key)) "
         f"WHERE sharers BETWEEN 2 AND {settings.max_records_per_key}"
     )
     records = db.sql("SELECT count(*) FROM records").fetchall()[0][0]
@@ -90,9 +93,11 @@ def _name_components(db: duckdb.DuckDBPyConnection, settings: IdentitySettings) 
     by = f"CASE min(rank) {names} END" if names else "NULL"
     db.execute(
         "CREATE TABLE resolved AS SELECT customer_key, named.customer_id, "
-        "CASE WHEN plain_id = named.customer_id THEN 'own id' ELSE coalesce(matched.matched_on, 'own id') END AS matched_on, "
+        "CASE WHEN plain_id = named.customer_id THEN 'own id' ELSE coalesce(matched.matched_on, 'own id') END "
+        "AS matched_on, "
         "source, known_since FROM records JOIN components USING (node) JOIN ("
-        "SELECT component, arg_min(plain_id, (known_since, NOT starts_with(customer_key, 'main:'), customer_key)) AS customer_id "
+        "SELECT component, arg_min(plain_id, (known_since, NOT starts_with(customer_key, 'main:'), customer_key)) "
+        "AS customer_id "
         "FROM records JOIN components USING (node) GROUP BY component) named USING (component) "
         f"LEFT JOIN (SELECT node, {by} AS matched_on FROM links GROUP BY node) matched USING (node)"
     )

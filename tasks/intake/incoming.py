@@ -27,7 +27,8 @@ class Incoming:
     """A file in a database of its own: view ``facts`` holds its rows, ready to be compared with the lake.
 
     ``facts`` has ``row``, the columns of the dataset, ``customer_key`` where people occur, ``reasons`` (codes, comma
-    separated; empty: the row is good), ``stake`` (net value in the retailer's currency) and ``raw`` (a refused row, JSON).
+    separated; empty: the row is good), ``stake`` (net value in the retailer's currency) and ``raw`` (JSON of a refused
+    row).
     """
 
     db: duckdb.DuckDBPyConnection
@@ -101,8 +102,9 @@ def _finished(checked: str, source: Source) -> str:
     contacts = {"email", "phone"} & set(source.columns)
     undecided = "OR (customer_id IS NULL AND loyalty_id IS NULL)" if contacts else ""
     return (
-        f"SELECT row, {names}, CASE WHEN contains(marks, '{BROKEN_LINE}') THEN '{BROKEN_LINE}' ELSE marks END AS reasons, "
-        f"stake, CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END AS raw FROM ({checked})"
+        f"SELECT row, {names}, stake, "
+        f"CASE WHEN contains(marks, '{BROKEN_LINE}') THEN '{BROKEN_LINE}' ELSE marks END AS reasons, "
+        f"CASE WHEN marks <> '' {undecided} THEN to_json(raw)::VARCHAR END AS raw FROM ({checked})"
     )
 
 

@@ -15,7 +15,7 @@ from tasks.intake.reading import UnreadableFileError, open_file
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a source: the configuration key, the text with the remedy, and whether a run must not start."""
+    """What is wrong with a source: the configuration key, the text with the remedy, whether a run must not start."""
 
     source: str
     key: str

@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from tasks.config import Dataset, Source
-from tasks.intake.columns import ABOUT_PEOPLE, DATASETS, PEOPLE_KEYS, SQL_TYPES, Kind, MappedColumn
+from tasks.intake.casting import cast_sql, mark_sql
+from tasks.intake.columns import ABOUT_PEOPLE, DATASETS, PEOPLE_KEYS, SQL_TYPES, Kind
 from tasks.intake.reading import BROKEN, BROKEN_LINE, ROW, quote
 
 _LOCK = (
@@ -21,9 +22,6 @@ _LOCK = (
     "SET lock_configuration = true"
 )
 _MISSING = re.compile(r'Referenced column "([^"]+)" not found')
-_OFFSET = r"\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"
-_YES = "('true', 't', 'yes', 'y', '1', '1.0')"
-_NO = "('false', 'f', 'no', 'n', '0', '0.0')"
 _WRONG_TYPES = {
     Kind.INSTANT: re.compile(r"^(?!DATE$|TIMESTAMP|VARCHAR$|\"NULL\"$)"),
     Kind.DAY: re.compile(r"^(?!DATE$|TIMESTAMP|VARCHAR$|\"NULL\"$)"),
@@ -194,15 +192,20 @@ def mapped_sql(source: Source, schema: pa.Schema, types: dict[str, str], zone: s
     ``zone`` is the time zone of times that carry no offset.
     """
     columns = DATASETS[source.dataset]
-    casts = [f'{_cast(column, types.get(column.name), zone)} AS "{column.name}"' for column in columns]
-    tests = {column: test for column in columns if (test := _mark(column, types.get(column.name), zone))}
+    mapped = [(column, types[column.name]) for column in columns if column.name in types]
+    casts = {column.name: cast_sql(column, their_type, zone) for column, their_type in mapped}
+    marks = [
+        f"CASE WHEN {test} THEN '{code}' END"
+        for column, their_type in mapped
+        for code, test in mark_sql(column, their_type, zone).items()
+    ]
     raw = '"#raw"'
-    marks = [f"CASE WHEN {test} THEN '{code}' END" for code, test in tests.values()]
     if BROKEN in schema.names:
         raw = f'CASE WHEN "{BROKEN}" IS NULL THEN to_json("#raw") ELSE to_json({{line: "{BROKEN}"}}) END'
         marks.append(f"CASE WHEN \"{BROKEN}\" IS NOT NULL THEN '{BROKEN_LINE}' END")
+    values = [f'{casts.get(c.name, f"NULL::{SQL_TYPES[c.kind]}")} AS "{c.name}"' for c in columns]
     return (
-        f'SELECT "{ROW}" AS row, {", ".join(casts)}, {joined_marks(marks)} AS marks, {raw} AS raw '
+        f'SELECT "{ROW}" AS row, {", ".join(values)}, {joined_marks(marks)} AS marks, {raw} AS raw '
         f"FROM ({_bound_sql(source, schema)})"
     )
 
@@ -210,85 +213,3 @@ def mapped_sql(source: Source, schema: pa.Schema, types: dict[str, str], zone: s
 def joined_marks(marks: list[str]) -> str:
     """SQL that joins reason codes with commas; texts are much cheaper than lists while nearly all rows are good."""
     return f"concat_ws(',', {', '.join(marks) or 'NULL'})"
-
-
-def _cast(column: MappedColumn, their_type: str | None, zone: str) -> str:
-    if their_type is None:
-        return f"NULL::{SQL_TYPES[column.kind]}"
-    value = f"_{column.name}"
-    text = _stripped(value if their_type == "VARCHAR" else f"{value}::VARCHAR")
-    match column.kind:
-        case Kind.TEXT:
-            return _text(value, text, their_type)
-        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
-            return _number(column.kind, value if their_type != "VARCHAR" else text)
-        case Kind.FLAG:
-            return value if their_type == "BOOLEAN" else _flag(text)
-        case Kind.INSTANT:
-            return _instant(value, text, their_type, zone)
-        case Kind.DAY:
-            return f"TRY_CAST({text if their_type == 'VARCHAR' else value} AS DATE)"
-        case _:
-            return _texts(value, text, their_type)
-
-
-def _text(value: str, text: str, their_type: str) -> str:
-    if their_type.endswith("INT"):
-        return f"{value}::VARCHAR"
-    if their_type in {"DOUBLE", "FLOAT"}:
-        # a column of whole numbers with gaps is stored as floats by many tools: 123.0 is customer 123
-        whole = f"{value} = floor({value}) AND abs({value}) < 1e15"
-        return f"CASE WHEN {whole} THEN {value}::BIGINT::VARCHAR ELSE {value}::VARCHAR END"
-    return text
-
-
-def _number(kind: Kind, value: str) -> str:
-    cast = f"TRY_CAST({value} AS {SQL_TYPES[kind]})"
-    return f"CASE WHEN isfinite({cast}) THEN {cast} END" if kind is Kind.NUMBER else cast
-
-
-def _flag(text: str) -> str:
-    return f"CASE WHEN lower({text}) IN {_YES} THEN true WHEN lower({text}) IN {_NO} THEN false END"
-
-
-def _instant(value: str, text: str, their_type: str, zone: str) -> str:
-    """Times with an offset are instants; others are wall clock in ``zone`` (of an hour that occurs twice, the later)."""
-    if their_type == "TIMESTAMP WITH TIME ZONE":
-        return value
-    written = f"TRY_CAST({text if their_type == 'VARCHAR' else value} AS TIMESTAMP)"
-    # the calendar library is slow and has nothing to do for UTC
-    local = f"make_timestamptz(epoch_us({written}))" if zone == "UTC" else f"TRY(timezone({quote(zone)}, {written}))"
-    if their_type != "VARCHAR":
-        return local
-    return f"CASE WHEN regexp_matches({text}, '{_OFFSET}') THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END"
-
-
-def _texts(value: str, text: str, their_type: str) -> str:
-    listed = f"{value}::VARCHAR[]" if their_type.endswith("]") else f"string_split({text}, ',')"
-    return f"list_filter(list_transform({listed}, lambda x: trim(x)), lambda x: x <> '')"
-
-
-def _mark(column: MappedColumn, their_type: str | None, zone: str) -> tuple[str, str] | None:
-    """Reason code and SQL condition of what can be wrong with the value of one column by itself."""
-    if their_type is None:
-        return None
-    cast = _cast(column, their_type, zone)
-    match column.kind:
-        case Kind.TEXT if column.required:
-            return _MISSING_CODES.get(column.name, f"missing_{column.name}"), f"{cast} IS NULL"
-        case Kind.INSTANT | Kind.DAY if column.required:
-            return "bad_time", f"{cast} IS NULL"
-        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE if column.name in _NEEDED_NUMBERS:
-            return "bad_number", f"{cast} IS NULL"
-        case Kind.NUMBER | Kind.MONEY | Kind.WHOLE:
-            given = _stripped(f"_{column.name}") if their_type == "VARCHAR" else f"_{column.name}"
-            return "bad_number", f"{cast} IS NULL AND {given} IS NOT NULL"
-    return None
-
-
-def _stripped(text: str) -> str:
-    return f"nullif(trim({text}), '')"
-
-
-_MISSING_CODES = {"product_id": "missing_product"}
-_NEEDED_NUMBERS = {"quantity", "amount", "line"}

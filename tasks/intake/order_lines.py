@@ -15,10 +15,10 @@ from tasks.lake.buckets import bucket_sql
 from tasks.lake.contracts import CONTRACTS
 
 TABLE = "order_lines"
-_DETAILS = "customer_key, ordered_at, store_id, product_id, quantity, unit_price, discount, amount, currency, gift, campaign_id"
+_IDENTITY = "order_id, product_id, quantity, amount"
 _SLOT_MICROSECONDS = 900_000_000
 _SLOT = f"(epoch_us(ordered_at) // {_SLOT_MICROSECONDS})"
-_IDENTITY = "order_id, product_id, quantity, amount"
+_DETAILS = f"customer_key, ordered_at, store_id, unit_price, discount, currency, gift, campaign_id, {_IDENTITY}"
 
 
 def land_order_lines(incoming: Incoming) -> None:
@@ -44,15 +44,16 @@ def land_order_lines(incoming: Incoming) -> None:
 
 
 def _find_known(incoming: Incoming) -> bool:
-    """Table ``known_lines``: lines of the same orders from other batches; only buckets that hold such orders are read."""
+    """Table ``known_lines``: lines of the same orders from other batches, read from the buckets that hold some."""
     db = incoming.db
     orders = "SELECT order_id FROM facts WHERE reasons = ''"
     others = f"batch <> {quote(incoming.batch.name)} AND order_id IN ({orders})"
     found = db.sql(f"SELECT DISTINCT bucket FROM order_lines WHERE {others} ORDER BY bucket").fetchall()
     concerned = ", ".join(str(bucket) for (bucket,) in found) or "-1"
     db.execute(
-        f"CREATE TABLE known_lines AS SELECT order_id, line, bucket, source, customer_key, hash({_IDENTITY}) AS identity_hash, "
-        f"hash({_DETAILS}) AS details_hash FROM order_lines WHERE bucket IN ({concerned}) AND {others}"
+        "CREATE TABLE known_lines AS SELECT order_id, line, bucket, source, customer_key, "
+        f"hash({_IDENTITY}) AS identity_hash, hash({_DETAILS}) AS details_hash "
+        f"FROM order_lines WHERE bucket IN ({concerned}) AND {others}"
     )
     return bool(found)
 
@@ -65,8 +66,8 @@ def _lines_sql(incoming: Incoming) -> str:
         FROM (
             SELECT row, order_id, line, owned.customer_key,
                 coalesce(identity.customer_id, {plain_id_sql("owned.customer_key")}) AS customer_id,
-                ordered_at, slots.order_date, coalesce(channel, {quote(source.channel)}) AS channel, store_id, product_id,
-                quantity,
+                ordered_at, slots.order_date, coalesce(channel, {quote(source.channel)}) AS channel, store_id,
+                product_id, quantity,
                 coalesce(unit_price, CASE WHEN quantity <> 0
                     THEN TRY_CAST((abs(amount) + discount) / abs(quantity) AS DECIMAL(18,4)) END) AS unit_price,
                 discount, amount, {quote(config.currency)} AS currency, coalesce(gift, false) AS gift, campaign_id,
@@ -81,7 +82,7 @@ def _lines_sql(incoming: Incoming) -> str:
 
 
 def _date_slots(incoming: Incoming) -> None:
-    """Table ``slots``: the local day of each quarter of an hour that occurs; every zone's days begin on such a quarter."""
+    """Table ``slots``: the local day of each quarter of an hour that occurs; days of all zones begin on one."""
     zone = quote(incoming.config.timezone)
     incoming.db.execute(
         f"CREATE TABLE slots AS SELECT slot, (make_timestamptz(slot * {_SLOT_MICROSECONDS}) AT TIME ZONE {zone})::DATE "
@@ -127,7 +128,8 @@ def _correct(incoming: Incoming) -> None:
 
 _ALL_NEW_NUMBERED = """
     CREATE TABLE matched AS
-    SELECT row, order_id, line, CASE WHEN row = max(row) OVER (PARTITION BY order_id, line) THEN 'new' ELSE 'duplicate' END AS fate
+    SELECT row, order_id, line,
+        CASE WHEN row = max(row) OVER (PARTITION BY order_id, line) THEN 'new' ELSE 'duplicate' END AS fate
     FROM lines
 """
 

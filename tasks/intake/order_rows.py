@@ -4,25 +4,9 @@ from tasks.config import Config, Source
 from tasks.intake.mapping import joined_marks
 from tasks.intake.reading import quote
 
-ORDER_REASONS = {
-    "broken_line": "The line cannot be split into columns",
-    "missing_order_id": "No order number",
-    "missing_product": "No product",
-    "bad_time": "No time, or one that cannot be read",
-    "future_time": "Later than the file itself by more than a day",
-    "too_early": "Before the earliest day that the source's checks allow",
-    "bad_number": "A number that cannot be read",
-    "zero_quantity": "Neither bought nor returned",
-    "absurd_quantity": "More units than the source's checks believe",
-    "absurd_amount": "A larger amount than the source's checks believe",
-    "negative_price": "A price below zero",
-    "order_conflict": "The order number belongs to another customer's order",
-    "unknown_currency": "A currency without an exchange rate in the configuration",
-}
-
 
 def order_rows_sql(mapped: str, config: Config, source: Source, known_until: str) -> str:
-    """SQL of order rows from mapped ones: final columns, ``marks``, ``raw`` and ``stake`` (amount as far as it can be read).
+    """SQL of order rows from mapped ones: final columns, ``marks``, ``raw``, and the amount as ``stake`` where known.
 
     Returns and cancellations are netted here: a negative quantity or the flag ``is_return`` makes quantity and amount
     negative; a cancelled line keeps its place with zero quantity and zero amount.

@@ -20,8 +20,9 @@ def build_orders(lake: Lake, config: Config) -> dict[str, Snapshot]:
     (``is_return``) is listed, but is no purchase.
     """
     inputs = {table: lake.latest(table) for table in _INPUTS}
-    with lake.database(list(inputs.values())) as db:
-        buckets = _stale_buckets(lake, config, db, inputs)
+    with lake.database([*inputs.values(), lake.latest("derived")]) as db:
+        built = dict(db.sql("SELECT input, version FROM derived WHERE \"table\" = 'orders'").fetchall())
+        buckets = _stale_buckets(lake, config, db, inputs, built)
         if buckets:
             for table, sql in (("orders", _ORDERS_SQL), ("category_totals", _TOTALS_SQL)):
                 wanted = f"SELECT * FROM order_lines WHERE quantity <> 0 AND bucket IN ({', '.join(map(str, buckets))})"
@@ -29,14 +30,14 @@ def build_orders(lake: Lake, config: Config) -> dict[str, Snapshot]:
                 names = ", ".join(CONTRACTS[table].names)
                 rows = db.sql(f"SELECT {names} FROM ({sql}) ORDER BY bucket, {', '.join(CONTRACTS[table].key)}")
                 lake.replace(table, rows, where={"bucket": buckets})
-    _remember(lake, inputs)
+    _remember(lake, inputs, built)
     return {table: lake.latest(table) for table in ("orders", "category_totals")}
 
 
-def _stale_buckets(lake: Lake, config: Config, db: duckdb.DuckDBPyConnection, inputs: dict[str, Snapshot]) -> list[int]:
+def _stale_buckets(
+    lake: Lake, config: Config, db: duckdb.DuckDBPyConnection, inputs: dict[str, Snapshot], built: dict[str, int]
+) -> list[int]:
     every = list(range(config.buckets))
-    with lake.database([lake.latest("derived")]) as known:
-        built = dict(known.sql("SELECT input, version FROM derived WHERE \"table\" = 'orders'").fetchall())
     if set(built) != set(_INPUTS) or any(lake.latest(t).version is None for t in ("orders", "category_totals")):
         return every
     before = {table: Snapshot(table=table, version=None if built[table] < 0 else built[table]) for table in _INPUTS}
@@ -55,14 +56,12 @@ def _buckets_with_new_categories(lake: Lake, db: duckdb.DuckDBPyConnection, befo
     return {b for (b,) in db.sql(f"SELECT DISTINCT bucket FROM order_lines WHERE product_id IN ({changed})").fetchall()}
 
 
-def _remember(lake: Lake, inputs: dict[str, Snapshot]) -> None:
+def _remember(lake: Lake, inputs: dict[str, Snapshot], built: dict[str, int]) -> None:
     rows = [
         {"table": "orders", "input": name, "version": -1 if snapshot.version is None else snapshot.version}
         for name, snapshot in inputs.items()
     ]
-    with lake.database([lake.latest("derived")]) as db:
-        known = db.sql("SELECT input, version FROM derived WHERE \"table\" = 'orders'").fetchall()
-    if dict(known) != {row["input"]: row["version"] for row in rows}:
+    if built != {row["input"]: row["version"] for row in rows}:
         lake.merge("derived", pa.Table.from_pylist(rows, schema=CONTRACTS["derived"].schema))
 
 

@@ -5,25 +5,6 @@ from tasks.intake.columns import CONSENT_CHANNELS
 from tasks.intake.mapping import joined_marks
 from tasks.intake.reading import quote
 
-OTHER_REASONS = {
-    "broken_line": "The line cannot be split into columns",
-    "missing_product": "No product number",
-    "missing_session_id": "No session number",
-    "missing_campaign_id": "No campaign number",
-    "missing_customer": "Neither customer number nor loyalty card, e-mail or telephone number",
-    "missing_kind": "No kind of event",
-    "unknown_kind": "A kind of event that is not known",
-    "missing_status": "No answer to the question for consent",
-    "unknown_status": "An answer that is neither yes nor no",
-    "unknown_channel": "A channel that is not known",
-    "bad_time": "No time, or one that cannot be read",
-    "future_time": "Later than the file itself by more than a day",
-    "too_early": "Before the earliest day that the source's checks allow",
-    "ends_before_start": "The last day lies before the first",
-    "bad_number": "A number that cannot be read",
-    "forgotten": "A person who asked to be erased",
-}
-
 ENGAGEMENT_KINDS = ("delivered", "open", "click", "redeem", "unsubscribe", "bounce", "spam")
 GRANTED = ("granted", "true", "t", "yes", "y", "1", "subscribed", "opt_in", "opted_in")
 DENIED = ("denied", "false", "f", "no", "n", "0", "unsubscribed", "opt_out", "opted_out")

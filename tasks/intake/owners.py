@@ -26,7 +26,8 @@ def settle_owners(incoming: Incoming) -> None:
             SELECT order_id, min(customer_key) AS known_key, bool_or(source = {quote(incoming.source.name)}) AS own
             FROM known_lines GROUP BY order_id
         )
-        SELECT order_id, CASE WHEN own THEN coalesce(first_key, known_key) ELSE coalesce(known_key, first_key) END AS owner
+        SELECT order_id,
+            CASE WHEN own THEN coalesce(first_key, known_key) ELSE coalesce(known_key, first_key) END AS owner
         FROM told LEFT JOIN known USING (order_id)
         WHERE mixed OR (known.order_id IS NOT NULL AND first_key IS DISTINCT FROM known_key)
     """)

@@ -130,7 +130,8 @@ def _text_options(source: Source) -> str:
     unknown = sorted(set(source.options) - set(_TEXT_OPTIONS))
     if unknown:
         raise ConfigurationError(
-            f"Source {source.name}: options {', '.join(unknown)} are unknown for files. Known: {', '.join(_TEXT_OPTIONS)}."
+            f"Source {source.name}: options {', '.join(unknown)} are unknown for files. "
+            f"Known: {', '.join(_TEXT_OPTIONS)}."
         )
     return "".join(f", {_TEXT_OPTIONS[name]} = {quote(value)}" for name, value in source.options.items())
 

@@ -22,7 +22,8 @@ def land_profiles(incoming: Incoming) -> None:
         "CREATE TABLE fates AS SELECT row, CASE WHEN place = 1 AND (known.updated_at IS NULL "
         "OR profiles.updated_at >= known.updated_at) THEN 'kept' ELSE 'duplicate' END AS fate "
         "FROM (SELECT row, customer_key, updated_at, "
-        "row_number() OVER (PARTITION BY customer_key ORDER BY updated_at DESC, row DESC) AS place FROM profiles) profiles "
+        "row_number() OVER (PARTITION BY customer_key ORDER BY updated_at DESC, row DESC) AS place "
+        "FROM profiles) profiles "
         "LEFT JOIN known_records known USING (customer_key)"
     )
     _write(
@@ -43,7 +44,8 @@ def record_sightings(incoming: Incoming, at: str) -> None:
     )
     db.execute(
         f"CREATE TABLE sightings AS SELECT {quote(incoming.source.name)} AS source, customer_key, {newest}, "
-        "least(seen.created_at, known.created_at) AS created_at, greatest(seen.updated_at, known.updated_at) AS updated_at "
+        "least(seen.created_at, known.created_at) AS created_at, "
+        "greatest(seen.updated_at, known.updated_at) AS updated_at "
         f"FROM (SELECT customer_key, {hints}, min({at}) AS created_at, max({at}) AS updated_at FROM facts "
         "WHERE reasons = '' AND customer_key IS NOT NULL GROUP BY customer_key) seen "
         "LEFT JOIN known_records known USING (customer_key)"
@@ -52,9 +54,9 @@ def record_sightings(incoming: Incoming, at: str) -> None:
 
 
 def _view_known(incoming: Incoming) -> None:
-    snapshot = incoming.lake.latest(TABLE)
+    records = incoming.lake.scan(incoming.lake.latest(TABLE))
     incoming.db.execute(
-        f"CREATE VIEW known_records AS SELECT * FROM ({incoming.lake.scan(snapshot)}) WHERE source = {quote(incoming.source.name)}"
+        f"CREATE VIEW known_records AS SELECT * FROM ({records}) WHERE source = {quote(incoming.source.name)}"
     )
 
 

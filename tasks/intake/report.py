@@ -9,7 +9,7 @@ from tasks.lake import Snapshot
 
 
 class Sums(BaseModel):
-    """Rows and net value, by what became of them; read is counted on its own, so that the rest can be held against it."""
+    """Rows and net value, by what became of them; what was read is counted by itself, so that sums can be compared."""
 
     model_config = ConfigDict(frozen=True)
 

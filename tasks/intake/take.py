@@ -40,7 +40,8 @@ def _known_files(lake: Lake, source: Source) -> dict[tuple[str, str], str]:
     """Address and fingerprint of the files in the log, each with the reason of its refusal, empty when it was taken."""
     with lake.database([lake.latest("intake_log")]) as db:
         rows = db.execute(
-            "SELECT uri, etag, CASE status WHEN 'quarantined' THEN reason ELSE '' END FROM intake_log WHERE source = $source",
+            "SELECT uri, etag, CASE status WHEN 'quarantined' THEN reason ELSE '' END FROM intake_log "
+            "WHERE source = $source",
             {"source": source.name},
         ).fetchall()
     return {(uri, etag): reason for uri, etag, reason in rows}

@@ -92,7 +92,14 @@ def sale() -> Callable[..., dict[str, Any]]:
     """A row of the till: Ana buys one tea for 3.50 unless told otherwise."""
 
     def row(**changes: Any) -> dict[str, Any]:
-        usual = {"receipt": "R1", "card": "ana", "at": datetime(2024, 5, 20, 10), "sku": "tea", "n": 1.0, "paid": 3.5}
+        usual = {
+            "receipt": "R1",
+            "card": "ana",
+            "at": datetime.fromisoformat("2024-05-20T10:00"),
+            "sku": "tea",
+            "n": 1.0,
+            "paid": 3.5,
+        }
         return {**usual, **changes}
 
     return row

@@ -1,7 +1,7 @@
 """A small set of data in which everything goes wrong that goes wrong in shops, with the truth known in advance.
 
-London, pounds. Ana, Ben, Cem, Dee, Eva and Finn buy in a store (``till``, Parquet) and on the web (``web``, CSV); an app
-(``app``, NDJSON) sells too. Each row says in ``why`` what it is there for.
+London, pounds. Ana, Ben, Cem, Dee, Eva and Finn buy in a store (``till``, Parquet), on the web (``web``, CSV) and in an
+app (``app``, NDJSON). Rows say in ``why`` what they are there for.
 """
 
 import gzip

@@ -10,7 +10,7 @@ MONDAY = date(2024, 5, 20)
 
 
 def _day(sale, number: int, orders: int) -> list[dict[str, object]]:
-    at = datetime(2024, 5, 20, 10) + timedelta(days=number)
+    at = datetime.fromisoformat("2024-05-20T10:00") + timedelta(days=number)
     return [sale(receipt=f"{number}-{position}", at=at) for position in range(orders)]
 
 

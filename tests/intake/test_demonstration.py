@@ -65,4 +65,4 @@ def test_fuel_is_counted_in_gallons(journey):
             "WHERE name = 'GASOLINE-REG UNLEADED' AND unit_price IS NOT NULL"
         ).fetchall()
     assert most < 145
-    assert Decimal("2") < price < Decimal("4")
+    assert Decimal(2) < price < Decimal(4)

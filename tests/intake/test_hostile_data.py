@@ -1,5 +1,6 @@
 """Everything that goes wrong in shops lands where it should, and not a row or a penny is lost."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -9,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from tasks.config import Source
+from tasks.intake.casting import mark_sql
+from tasks.intake.columns import DATASETS
 from tasks.intake.intake import take_in
+from tasks.intake.other_rows import other_rows_sql
+from tasks.intake.reasons import REASONS
 from tasks.intake.report import IntakeReport
 from tasks.lake import Lake
 from tests.intake import hostile
@@ -44,7 +50,7 @@ def test_every_row_is_kept_quarantined_or_a_duplicate(taken):
 def test_amounts_reconcile_to_the_penny(taken):
     lake, report, _ = taken
     assert all(source.sums.balanced for source in report.sources)
-    in_orders = {order: amount for order, amount in _rows(lake, "orders", "order_id, amount")}
+    in_orders = dict(_rows(lake, "orders", "order_id, amount"))
     assert in_orders == hostile.AMOUNTS
     assert sum(in_orders.values(), Decimal(0)) == report.sums.amount_kept
 
@@ -64,6 +70,16 @@ def test_each_refused_row_says_why(taken, source, expected):
         reason for name, reasons in _rows(lake, "quarantine", "source, reasons") if name == source for reason in reasons
     )
     assert found == expected
+
+
+def test_every_reason_is_explained():
+    told = {*hostile.TILL_REASONS, *hostile.WEB_REASONS}
+    for dataset, columns in DATASETS.items():
+        source = Source(dataset=dataset, files="x.csv")
+        rows = other_rows_sql("rows", source, "2024-01-01")
+        told |= set(re.findall(r"THEN '([a-z_]+)'", rows))
+        told |= {code for column in columns for code in mark_sql(column, "VARCHAR", "UTC")}
+    assert told <= set(REASONS)
 
 
 def test_a_refused_row_is_kept_as_it_came_with_the_value_at_stake(taken):

@@ -140,4 +140,4 @@ def test_created_at_is_the_first_sign_of_life(shop, sale):
     shop.write("till/1.parquet", [sale()])
     shop.take(shop.config(CRM, {**TILL, "files": "till/*.parquet"}), AS_OF)
     ((created,),) = shop.rows("customers", "created_at")
-    assert created.replace(tzinfo=None) == datetime(2024, 5, 20, 9)
+    assert created.replace(tzinfo=None) == datetime.fromisoformat("2024-05-20T09:00")

@@ -35,6 +35,7 @@ def _map(rows: dict[str, Any], zone: str = "UTC", dataset: str = "orders", **col
         ("2024-07-01 12:00:00-05", "Europe/London", datetime(2024, 7, 1, 17, tzinfo=UTC)),
         ("2024-11-03 01:30:00", "America/New_York", datetime(2024, 11, 3, 6, 30, tzinfo=UTC)),  # twice: the later
         ("2024-03-10 02:30:00", "America/New_York", datetime(2024, 3, 10, 7, 30, tzinfo=UTC)),  # never: moved on
+        ("2024-07-01 12:00:00 UTC", "Europe/London", datetime(2024, 7, 1, 12, tzinfo=UTC)),
         ("soon", "UTC", None),
         ("", "UTC", None),
     ],
@@ -46,7 +47,7 @@ def test_times_with_an_offset_are_instants_and_others_are_wall_clock(written, zo
 
 
 def test_timestamps_of_parquet_keep_their_meaning():
-    noon = datetime(2024, 7, 1, 12)
+    noon = datetime.fromisoformat("2024-07-01T12:00")
     naive = pa.array([noon], pa.timestamp("us"))
     aware = pa.array([noon.replace(tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
     assert _map({"t": naive}, "Europe/London", ordered_at="t")[0]["ordered_at"] == datetime(2024, 7, 1, 11, tzinfo=UTC)

@@ -50,7 +50,7 @@ def _second_day(folder: Path) -> None:
     corrected = first.replace("tea;1;3,50", "tea;3;10,50")
     other = second.replace("0002;1;008", "0011;1;010")
     path = folder / "web" / "november.csv"
-    hostile.write_text(path, "\n".join([head, corrected, second, other]), hostile.WRITTEN + timedelta(days=1))
+    hostile.write_text(path, f"{head}\n{corrected}\n{second}\n{other}", hostile.WRITTEN + timedelta(days=1))
 
 
 def _contents(lake: Lake) -> dict[str, list[Any]]:
@@ -171,7 +171,7 @@ def test_two_sources_with_the_same_order_number_do_not_mix_customers(shop, sale)
 
 
 def test_facts_later_than_as_of_are_kept_and_facts_later_than_the_file_are_not(shop, sale):
-    shop.write("till/1.parquet", [sale(), sale(receipt="R2", at=datetime(2024, 6, 4, 10))])
+    shop.write("till/1.parquet", [sale(), sale(receipt="R2", at=datetime.fromisoformat("2024-06-04T10:00"))])
     shop.take(shop.config({**TILL, "files": "till/*.parquet"}), as_of=date(2024, 1, 1))
     assert shop.rows("orders", "order_id") == [("R1",)]
     assert shop.rows("quarantine", "reasons") == [(["future_time"],)]
@@ -241,8 +241,18 @@ def test_a_mapping_that_no_file_can_satisfy_is_refused_before_anything_is_writte
     assert not Path(shop.lake.root).exists()
 
 
+def test_another_number_of_buckets_is_refused_before_anything_is_written(shop, sale):
+    shop.write("till/1.parquet", [sale(receipt=f"R{number}", card=str(number)) for number in range(20)])
+    source = {**TILL, "files": "till/*.parquet"}
+    shop.take(shop.config(source, buckets=4))
+    before = shop.fingerprints("order_lines", "orders")
+    with pytest.raises(ConfigurationError, match="buckets"):
+        shop.take(shop.config(source, buckets=8))
+    assert shop.fingerprints("order_lines", "orders") == before
+
+
 def test_instants_of_the_log_name_the_oldest_and_newest_fact(shop, sale):
-    shop.write("till/1.parquet", [sale(), sale(receipt="R2", at=datetime(2024, 5, 25, 10))])
+    shop.write("till/1.parquet", [sale(), sale(receipt="R2", at=datetime.fromisoformat("2024-05-25T10:00"))])
     shop.take(shop.config({**TILL, "files": "till/*.parquet"}))
     assert shop.rows("intake_log", "first_at, last_at, as_of") == [
         (datetime(2024, 5, 20, 9, tzinfo=UTC), datetime(2024, 5, 25, 9, tzinfo=UTC), AS_OF)

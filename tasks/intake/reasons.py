@@ -1,0 +1,28 @@
+"""Why a row or a file was refused: the codes of table quarantine, in words."""
+
+REASONS = {
+    "unreadable_file": "The file as a whole: it is not what its name says, or lacks a mapped column",
+    "broken_line": "The line cannot be split into columns",
+    "missing_order_id": "No order number",
+    "missing_product": "No product number",
+    "missing_session_id": "No session number",
+    "missing_campaign_id": "No campaign number",
+    "missing_customer": "Neither customer number nor loyalty card, e-mail address or telephone number",
+    "missing_kind": "No kind of event",
+    "missing_status": "No answer to the question for consent",
+    "unknown_kind": "A kind of event that is not known",
+    "unknown_status": "An answer that is neither yes nor no",
+    "unknown_channel": "A channel of consent that is not known",
+    "unknown_currency": "A currency without an exchange rate in the configuration",
+    "bad_time": "No time, or one that cannot be read",
+    "bad_number": "A number that cannot be read",
+    "future_time": "Later than the file itself by more than a day",
+    "too_early": "Before the earliest day that the source's checks allow",
+    "ends_before_start": "The last day lies before the first",
+    "zero_quantity": "Neither bought nor returned",
+    "absurd_quantity": "More units than the source's checks believe",
+    "absurd_amount": "A larger amount than the source's checks believe",
+    "negative_price": "A price below zero",
+    "order_conflict": "The order number belongs to another customer's order",
+    "forgotten": "About a person who asked to be erased; nothing of it is kept",
+}
