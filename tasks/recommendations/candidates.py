@@ -16,7 +16,7 @@ from tasks.recommendations.own_history import (
     pairs_before,
     visit_rhythm,
 )
-from tasks.recommendations.purchases import Codes, Floats, Purchases
+from tasks.recommendations.purchases import Codes, Floats, Purchases, distinct
 
 OWN_KEPT = 60
 NEW_KEPT = 40
@@ -31,7 +31,7 @@ class Candidates:
 
     customer: Codes
     item: Codes
-    columns: dict[str, Floats]
+    columns: dict[str, Weights]
 
     def only(self, rows: NDArray[np.bool_]) -> "Candidates":
         """The marked rows."""
@@ -59,7 +59,7 @@ def own_candidates(know: Knowledge, bought: Purchases, half_life_days: float, *,
     if features:
         columns |= own_columns(pairs, kept, know.habits, know.world) | _item_columns(know, item)
         columns |= {"ease": _own_ease(know, pairs, customer, item)} | _group_columns(know, bought, customer, item)
-    return Candidates(customer, item, columns)
+    return Candidates(customer, item, {name: values.astype(np.float32) for name, values in columns.items()})
 
 
 def new_candidates(know: Knowledge, bought: Purchases, *, features: bool = True) -> Candidates:
@@ -68,7 +68,7 @@ def new_candidates(know: Knowledge, bought: Purchases, *, features: bool = True)
     Without ``features`` only the columns of the single models.
     """
     pairs = pairs_before(bought, know.cutoff)
-    customers = np.unique(pairs.customer)
+    customers = distinct(pairs.customer)
     parts = [_new_part(know, pairs, customers[at : at + ROWS_AT_ONCE]) for at in range(0, len(customers), ROWS_AT_ONCE)]
     parts = parts or [_new_part(know, pairs, customers)]
     customer, item = (np.concatenate([part[0][axis] for part in parts]) for axis in (0, 1))
@@ -77,7 +77,7 @@ def new_candidates(know: Knowledge, bought: Purchases, *, features: bool = True)
     if features:
         columns |= _item_columns(know, item) | _group_columns(know, bought, customer, item)
         columns |= _appetite(know, pairs, customer)
-    return Candidates(customer, item, columns)
+    return Candidates(customer, item, {name: values.astype(np.float32) for name, values in columns.items()})
 
 
 def _appetite(know: Knowledge, pairs: Pairs, customer: Codes) -> dict[str, Floats]:
@@ -141,7 +141,7 @@ def _own_ease(know: Knowledge, pairs: Pairs, customer: Codes, item: Codes) -> Fl
     near = know.neighbours
     place = near.place[item]
     scores = np.full(len(item), np.nan)
-    customers = np.unique(customer)
+    customers = distinct(customer)
     for at in range(0, len(customers), ROWS_AT_ONCE):
         part = customers[at : at + ROWS_AT_ONCE]
         first, end = np.searchsorted(customer, [part[0], part[-1] + 1])

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 
 from tasks.recommendations.candidates import Candidates, places
-from tasks.recommendations.knowledge import Knowledge, by_popularity, learn
+from tasks.recommendations.knowledge import by_popularity, learn
 from tasks.recommendations.models import (
     BOOSTER,
     COLUMNS,
@@ -32,8 +32,11 @@ from tasks.recommendations.purchases import (
     Floats,
     Level,
     Purchases,
+    Universe,
     collect,
     day_number,
+    distinct,
+    found_in,
     purchases,
 )
 from tasks.recommendations.settings import RecommendationSettings
@@ -119,8 +122,10 @@ class _Round:
     """Candidates at the start of a window, and what happened in its ``days``."""
 
     days: range
-    know: Knowledge
+    world: Universe
     known: Flags
+    popular: Floats
+    favourites: Codes
     candidates: dict[Task, Candidates]
     truth: dict[Task, Purchases]
 
@@ -135,11 +140,19 @@ class _Round:
         window = bought.between(days.start, days.stop)
         window = window.only(known[window.customer])
         size = know.world.items
-        fresh = ~np.isin(window.customer * size + window.item, before.customer * size + before.item)
+        fresh = ~found_in(before.customer * size + before.item, window.customer * size + window.item)
         found: dict[Task, Candidates] = {
             task: candidates_of(task, know, before, settings.half_life_days) for task in get_args(Task)
         }
-        return _Round(days, know, known, found, {"repeat": window, "new": window.only(fresh)})
+        return _Round(
+            days,
+            know.world,
+            known,
+            know.popular,
+            by_popularity(know)[: 2 * LENGTH],
+            found,
+            {"repeat": window, "new": window.only(fresh)},
+        )
 
     @property
     def window(self) -> Window:
@@ -150,6 +163,8 @@ def _grade(task: Task, level: Level, rounds: list[_Round]) -> Grade:
     tested, chosen, *_ = rounds
     champion, note = _choose(_measured(task, chosen, rounds[2:]), NAIVE[task])
     results = _measured(task, tested, rounds[1:-1])
+    if champion not in results:
+        champion, note = NAIVE[task], f"{champion} could not be fitted, so {NAIVE[task]} is used."
     in_use = champion
     if _mean(results[champion]) < _mean(results[NAIVE[task]]):
         in_use = NAIVE[task]
@@ -170,11 +185,11 @@ def _grade(task: Task, level: Level, rounds: list[_Round]) -> Grade:
 
 def _measured(task: Task, test: _Round, lessons: list[_Round]) -> dict[str, dict[str, Floats]]:
     """Per model and metric one value per customer who bought something that counts."""
-    size = test.know.world.items
+    size = test.world.items
     taught = [
         (each.candidates[task], was_bought(each.candidates[task], each.truth["repeat"], size)) for each in lessons
     ]
-    boosters: dict[str, Booster] = {task: fit_booster(taught)}
+    boosters: dict[str, Booster] = {task: fit_booster(task, taught)}
     names = [*COLUMNS[task], *([BOOSTER] if boosters[task].model is not None else [])]
     return {
         name: _lists_against_truth(task, test, scores(task, name, test.candidates[task], boosters)) for name in names
@@ -182,17 +197,17 @@ def _measured(task: Task, test: _Round, lessons: list[_Round]) -> dict[str, dict
 
 
 def _lists_against_truth(task: Task, test: _Round, score: Floats) -> dict[str, Floats]:
-    found, size = test.candidates[task], test.know.world.items
-    place = places(found.customer, score, test.know.popular[found.item])
+    found, size = test.candidates[task], test.world.items
+    place = places(found.customer, score, test.popular[found.item])
     listed = place < LENGTH
     customer, item, place = found.customer[listed], found.item[listed], place[listed]
     if task == "repeat":
         customer, item, place = _filled_up(customer, item, place, test)
-    truth = np.unique(test.truth[task].customer * size + test.truth[task].item)
-    wanted = np.bincount(truth // size, minlength=test.know.world.customers)
-    hit = np.isin(customer * size + item, truth)
-    gain = np.bincount(customer, hit * DISCOUNT[place], test.know.world.customers)
-    hits = np.bincount(customer, hit, test.know.world.customers)
+    truth = distinct(test.truth[task].customer * size + test.truth[task].item)
+    wanted = np.bincount(truth // size, minlength=test.world.customers)
+    hit = found_in(truth, customer * size + item)
+    gain = np.bincount(customer, hit * DISCOUNT[place], test.world.customers)
+    hits = np.bincount(customer, hit, test.world.customers)
     graded = wanted > 0
     ideal = np.cumsum(DISCOUNT)[np.minimum(wanted[graded], LENGTH) - 1]
     return {
@@ -204,13 +219,13 @@ def _lists_against_truth(task: Task, test: _Round, score: Floats) -> dict[str, F
 
 def _filled_up(customer: Codes, item: Codes, place: Codes, test: _Round) -> tuple[Codes, Codes, Codes]:
     """Lists shorter than :data:`LENGTH` end with what is popular."""
-    size = test.know.world.items
-    listed = np.bincount(customer, minlength=test.know.world.customers)
+    size = test.world.items
+    listed = np.bincount(customer, minlength=test.world.customers)
     short = np.flatnonzero(test.known & (listed < LENGTH))
-    popular = by_popularity(test.know)[: 2 * LENGTH]
+    popular = test.favourites
     more = np.repeat(short, len(popular))
     extra = np.tile(popular, len(short))
-    fresh = ~np.isin(more * size + extra, customer * size + item)
+    fresh = ~found_in(np.sort(customer * size + item), more * size + extra)
     more, extra = more[fresh], extra[fresh]
     at = places(more, np.zeros(len(more)), np.zeros(len(more))) + listed[more]
     kept = at < LENGTH

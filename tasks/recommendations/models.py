@@ -6,23 +6,19 @@ from typing import Any, Literal
 import duckdb
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from tasks.recommendations.candidates import HALF_LIFE_COLUMN, Candidates, new_candidates, own_candidates
 from tasks.recommendations.knowledge import Knowledge, learn
-from tasks.recommendations.purchases import Floats, Purchases
+from tasks.recommendations.purchases import Floats, Purchases, distinct, found_in
 from tasks.recommendations.settings import RecommendationSettings
 
 Task = Literal["repeat", "new"]
 BOOSTER = "booster"
 BM25 = "bm25"
-SHAPE: dict[str, Any] = {
-    "max_iter": 80,
-    "learning_rate": 0.1,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 50,
-    "l2_regularization": 1.0,
-    "early_stopping": False,
-    "random_state": 0,
+SHAPES: dict[Task, dict[str, Any]] = {
+    "repeat": {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 31},
+    "new": {"max_iter": 60, "learning_rate": 0.12, "max_leaf_nodes": 15},  # hits are rare: larger trees learn noise
 }
 NAIVE: dict[Task, str] = {"repeat": "half_life", "new": "popular"}
 COLUMNS: dict[Task, dict[str, str]] = {
@@ -49,10 +45,11 @@ class Booster:
         """Probability per candidate."""
         if self.model is None or not len(candidates.item):
             return np.zeros(len(candidates.item))
-        return np.asarray(self.model.predict_proba(candidates.matrix())[:, 1], np.float64)
+        with threadpool_limits(1, "openmp"):
+            return np.asarray(self.model.predict_proba(candidates.matrix())[:, 1], np.float64)
 
 
-def fit_booster(lessons: list[tuple[Candidates, Floats]]) -> Booster:
+def fit_booster(task: Task, lessons: list[tuple[Candidates, Floats]]) -> Booster:
     """Fit on candidates of earlier windows, each with 1 where the item was bought in the window and 0 elsewhere."""
     rows = np.concatenate([candidates.matrix() for candidates, _ in lessons])
     truth = np.concatenate([bought for _, bought in lessons])
@@ -60,13 +57,18 @@ def fit_booster(lessons: list[tuple[Candidates, Floats]]) -> Booster:
         return Booster(None)
     rows[:, ~np.isfinite(rows).any(axis=0)] = 0  # a column that nobody has cannot be cut into bins
     order = np.lexsort((*rows[:, :8].T, truth))  # the model does not depend on how customers are numbered
-    return Booster(HistGradientBoostingClassifier(**SHAPE).fit(rows[order], truth[order]))
+    model = HistGradientBoostingClassifier(
+        **SHAPES[task], min_samples_leaf=100, l2_regularization=1.0, early_stopping=False, random_state=0
+    )
+    # Threads that wait for each other by spinning make a busy machine ten times slower than one thread.
+    with threadpool_limits(1, "openmp"):
+        return Booster(model.fit(rows[order], truth[order]))
 
 
 def was_bought(candidates: Candidates, window: Purchases, items: int) -> Floats:
     """1 for each candidate whose customer bought the item in ``window``."""
-    bought = np.unique(window.customer * items + window.item)
-    return np.isin(candidates.customer * items + candidates.item, bought).astype(np.float64)
+    bought = distinct(window.customer * items + window.item)
+    return found_in(bought, candidates.customer * items + candidates.item).astype(np.float64)
 
 
 def candidates_of(task: Task, know: Knowledge, bought: Purchases, half_life_days: float) -> Candidates:
@@ -77,10 +79,14 @@ def candidates_of(task: Task, know: Knowledge, bought: Purchases, half_life_days
 
 
 def scores(task: Task, model: str, candidates: Candidates, boosters: dict[str, Booster]) -> Floats:
-    """Score per candidate: positive where the model has something to say for it."""
-    if model == BOOSTER:
+    """Score per candidate: positive where the model has something to say for it.
+
+    A booster that found nothing to learn from leaves its place to the naive rival.
+    """
+    if model == BOOSTER and boosters[task].model is not None:
         return boosters[task].score(candidates)
-    return np.nan_to_num(candidates.columns[COLUMNS[task][model]], nan=0.0, posinf=0.0, neginf=0.0)
+    column = candidates.columns[COLUMNS[task][NAIVE[task] if model == BOOSTER else model]].astype(np.float64)
+    return np.where(np.isfinite(column), column, 0.0)
 
 
 def teach(
@@ -104,4 +110,4 @@ def teach(
         for task in wanted:
             found = candidates_of(task, know, teachers, settings.half_life_days)
             lessons[task].append((found, was_bought(found, window, know.world.items)))
-    return {task: fit_booster(lessons[task]) for task in wanted}
+    return {task: fit_booster(task, lessons[task]) for task in wanted}

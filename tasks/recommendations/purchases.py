@@ -85,15 +85,14 @@ class Purchases:
 
     def regrouped(self, groups: Codes) -> "Purchases":
         """The same purchases by the group of their item (``groups`` per item code), each day once."""
-        rows = np.lexsort((self.day, groups[self.item], self.customer))
-        customer, item, day = self.customer[rows], groups[self.item][rows], self.day[rows]
-        same = (np.diff(customer, prepend=-1) == 0) & (np.diff(item, prepend=-1) == 0) & (np.diff(day, prepend=-1) == 0)
-        return Purchases(customer[~same], item[~same], day[~same])
+        kinds, days = int(groups.max(initial=0)) + 1, int(self.day.max(initial=0)) + 1
+        keys = distinct((self.customer * kinds + groups[self.item]) * days + self.day)
+        return Purchases(keys // (kinds * days), keys // days % kinds, keys % days)
 
     def visits(self) -> Visits:
         """The days on which each customer bought anything."""
         scale = int(self.day.max(initial=0)) + 1
-        keys = np.unique(self.customer * scale + self.day)
+        keys = distinct(self.customer * scale + self.day)
         return Visits(keys // scale, keys % scale)
 
     def only(self, rows: Flags) -> "Purchases":
@@ -108,6 +107,20 @@ class Universe:
     customers: int
     items: int
     groups: int
+
+
+def distinct(keys: Codes) -> Codes:
+    """The different keys, sorted; several times faster on millions of codes than a hash table."""
+    ordered = np.sort(keys)
+    first: Flags = np.diff(ordered, prepend=-1) != 0
+    return np.asarray(ordered[first], np.int64)
+
+
+def found_in(ordered: Codes, wanted: Codes) -> Flags:
+    """Marks the ``wanted`` keys that are among the sorted ``ordered``."""
+    if not len(ordered):
+        return np.zeros(len(wanted), np.bool_)
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)] == wanted, np.bool_)
 
 
 def day_number(day: date) -> int:

@@ -22,6 +22,7 @@ from tasks.recommendations.purchases import (
     chunks,
     collect,
     day_number,
+    found_in,
     purchases,
     universe,
 )
@@ -144,7 +145,7 @@ def _popular(shop: Shop, pairs: Pairs, people: Codes) -> Offers:
 
 
 def _owned(customer: Codes, product: Codes, pairs: Pairs, shop: Shop) -> np.ndarray:
-    return np.isin(_keys(customer, product, shop), _keys(pairs.customer, pairs.item, shop))
+    return found_in(_keys(pairs.customer, pairs.item, shop), _keys(customer, product, shop))
 
 
 def _keys(customer: Codes, product: Codes, shop: Shop) -> Codes:

@@ -19,7 +19,7 @@ PRODUCTS = [f"p{number}" for number in range(12)]
 @st.composite
 def purchases(draw):
     people = draw(st.integers(1, 25))
-    chance = random.Random(draw(st.integers(0, 10_000)))  # noqa: S311 - example data
+    chance = random.Random(draw(st.integers(0, 10_000)))
     return [
         Bought(f"c{person:02}", chance.choice(PRODUCTS[: 2 + person % 10]), AS_OF - timedelta(chance.randint(1, 200)))
         for person in range(people)
@@ -60,7 +60,7 @@ def test_never_out_of_stock_never_twice_and_ranks_without_holes(champions, bough
 @FEW
 @given(purchases(), st.integers(0, 1000))
 def test_nothing_is_known_of_the_day_itself_and_later(champions, bought, seed):
-    chance = random.Random(seed)  # noqa: S311 - example data
+    chance = random.Random(seed)
     people = sorted({each.customer_id for each in bought})
     later = [
         Bought(

@@ -172,3 +172,8 @@ def test_one_time_buyers_are_served_by_every_model(new):
     rows = lists(purchases, champions=Champions("booster", new))
     assert {row["customer_id"] for row in rows} == {f"p{n}" for n in range(40)}
     assert all(row["due_date"] is None for row in rows)
+
+
+def test_a_booster_without_anything_to_learn_from_leaves_its_place_to_the_own_history():
+    bought = every("ana", "milk", 1, 5) + every("ana", "tea", 2, 2)
+    assert shown(lists(bought, champions=Champions("booster", "booster")), "ana", "replenish") == ["milk", "tea"]
