@@ -268,7 +268,7 @@ def test_a_killed_container_is_reported_within_seconds_and_its_run_ends_with_fin
     killed = time.time()
     (system.folder / "killed/open").touch()
     [alert] = wait_for(lambda: system.alerts_about(run_id)[:1], "alert about the killed run")
-    assert alert["at"] - killed < 15
+    assert alert["at"] - killed < 60
     assert alert["subject"] == "[segmentation] nightly-ecs: run failed"
     run = system.wait_for_state(run_id, "COMPLETED", run_count=2)
     assert run["run_count"] == 2
