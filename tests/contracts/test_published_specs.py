@@ -11,19 +11,19 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "destinations"))
 
-from world import customer  # noqa: E402 - a module of the tests
+from world import customer
 
-from tasks.config import DestinationSettings  # noqa: E402
-from tasks.destinations.accounts import account_of  # noqa: E402
-from tasks.destinations.answers import Conversation  # noqa: E402
-from tasks.destinations.desired import chosen_fields, key_of  # noqa: E402
-from tasks.destinations.http import HttpSession, TokenStore  # noqa: E402
-from tasks.destinations.limits import batches, unpaced  # noqa: E402
-from tasks.destinations.platform import Change, Key, Kind, Member, Person, Target  # noqa: E402
-from tasks.destinations.prepare import prepare  # noqa: E402
-from tasks.destinations.registry import platform_of  # noqa: E402
-from tasks.destinations.rehearsal.fake import Request, serve  # noqa: E402
-from tasks.destinations.rehearsal.stage import all_fakes  # noqa: E402
+from tasks.config import DestinationSettings
+from tasks.destinations.accounts import account_of
+from tasks.destinations.answers import Conversation
+from tasks.destinations.desired import chosen_fields, key_of
+from tasks.destinations.http import HttpSession, TokenStore
+from tasks.destinations.limits import batches, unpaced
+from tasks.destinations.platform import Change, Key, Kind, Member, Person, Target
+from tasks.destinations.prepare import prepare
+from tasks.destinations.registry import platform_of
+from tasks.destinations.rehearsal.fake import Request, serve
+from tasks.destinations.rehearsal.stage import all_fakes
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
 SAMPLE: dict[Kind, Any] = {Kind.TEXT: "vip", Kind.NUMBER: 12.5, Kind.INTEGER: 7, Kind.TEXTS: ["sku-1", "sku-2"]}
