@@ -84,8 +84,8 @@ def measure(
     """Create the temporary table ``measures``: the columns of ``customer_features`` that need no model.
 
     Reads the views customers, orders, order_lines, category_totals, products, sessions, engagement and consent; uses
-    only what happened on local days before ``as_of``. ``everyone`` names a view with the orders of all customers, should
-    the others hold those of some.
+    only what happened on local days before ``as_of``. ``everyone`` names a view with the orders of all customers,
+    should the others hold those of some.
     """
     values = behaviour.parameters(as_of, timezone, settings.business_hours)
     scores = rfm.scores_sql("unscored")
