@@ -24,6 +24,7 @@ from flows.receiver import Inbox, receiver  # noqa: E402
 from flows.refresh_customers import drain  # noqa: E402
 from flows.serve import Consumer  # noqa: E402
 
+FIELDS = {"segment": "segment", "monetary": "spend"}  # a purchase always changes what is pushed
 AFTERNOON = datetime(2026, 3, 2, 15, tzinfo=UTC)
 
 
@@ -75,7 +76,8 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="segmentation-events-"))
     try:
         people = [f"p{number:05}" for number in range(customers)]
-        config = opened_shop(root / "shop", people)
+        pushed = {"platform": "outbox", "settings": {"folder": "outbox"}, "released": True, "fields": FIELDS}
+        config = opened_shop(root / "shop", people, destinations=[pushed])
         latencies = sorted(measure_serve(config, singles))
         desk = desk_of(config, AFTERNOON + timedelta(hours=1))
         begin = time.monotonic()
