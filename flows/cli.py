@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -243,6 +243,54 @@ def explain(customer_id: str, config: str, as_of: date | None, as_json: bool) ->
         return
     for title, facts in chapters.items():
         show_table(title, ["what", "value"], list(facts.items()))
+
+
+@main.command()
+@click.argument("customer_id")
+@config_option
+@click.confirmation_option(prompt="This erases the person here and on every platform, and cannot be undone. Go on?")
+@json_option
+@say_errors
+def forget(customer_id: str, config: str, as_json: bool) -> None:
+    """Erase one person everywhere, with receipts."""
+    from flows.console import progress, show_json, show_table
+    from flows.forget_customer import forget_customer
+
+    with progress():
+        receipts = forget_customer(config, customer_id)
+    if as_json:
+        show_json([one.model_dump() for one in receipts])
+    else:
+        show_table("Receipts", ["place", "status", "detail"], [[r.place, r.status, r.detail] for r in receipts])
+    if any(one.status == "failed" for one in receipts):
+        sys.exit(FAILED)
+
+
+@main.command()
+@click.option("--customers", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--faults", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of bad answers.")
+@click.option("--platform", multiple=True, help="Only these platforms.")
+@json_option
+@say_errors
+def rehearse(customers: int, faults: float, platform: tuple[str, ...], as_json: bool) -> None:
+    """Push a made-up retailer to stand-ins of all platforms, with faults and a kill in between."""
+    from tempfile import TemporaryDirectory
+
+    from flows.console import show_json, show_table
+    from tasks.destinations.rehearsal.run import rehearse as rehearse_push
+
+    with TemporaryDirectory() as folder:
+        came_through = rehearse_push(
+            folder, at=datetime.now(UTC), customers=customers, fault_rate=faults, only=platform
+        )
+    rows = [one.model_dump() for one in came_through]
+    if as_json:
+        show_json(rows)
+    elif rows:
+        names = [name.replace("_", " ") for name in rows[0]]
+        show_table("Rehearsal", names, [[str(value) for value in row.values()] for row in rows])
+    if not all(one.as_desired for one in came_through):
+        sys.exit(FAILED)
 
 
 @main.command()
