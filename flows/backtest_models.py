@@ -52,7 +52,7 @@ def backtest_models(
         measured = measure_past_customers(then, window.first, known, past)
         rules = read_rules(tables, settings)
         grade_segments(then, window.first, known, measured, rules, past=past, horizon_days=days, graded_on=morning)
-    predicted = ("lifetime_value", "churn", "next_order", "segments")
+    predicted = ("lifetime_value", "churn", "next_order", "segments", "adoption")
     graded = dict.fromkeys(predicted, window) | {f"recommendations.{task}": offers for task in ("repeat", "new")}
     return read_report(tables, graded, morning)
 

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.lake import Lake
 
-TARGETS = ("lifetime_value", "churn", "next_order", "recommendations.repeat", "recommendations.new", "segments")
-
 
 class Value(BaseModel):
     """A frozen part of the report."""

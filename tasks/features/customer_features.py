@@ -6,12 +6,14 @@ import duckdb
 import pyarrow as pa
 
 from tasks.config import Config
+from tasks.features.adoption import suggest
 from tasks.features.forecasts import Forecasts, forecast
 from tasks.features.measures import measure
 from tasks.features.past import create_past
 from tasks.features.rfm import cuts_sql
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.contracts import CONTRACTS
+from tasks.lake.grade_book import champions
 
 READS = (
     "customers",
@@ -37,6 +39,9 @@ def write_features(
         measure(db, as_of, config.timezone, config.features)
         forecasts = forecast(db, as_of, config.features)
         db.register("forecasts", forecasts.rows)
+        words, model = config.recommendations.leave_out, champions(db, as_of).get("adoption")
+        adoption = suggest(db, as_of, forecasts.horizon_days, leave_out=words, model=model)
+        db.register("adoption", adoption)
         create_past(db, as_of, forecasts.horizon_days, config.timezone, config.features)
         written = [
             target.replace("customer_features", _features(db, forecasts), where=where),
@@ -51,13 +56,17 @@ def write_features(
 
 def _features(db: duckdb.DuckDBPyConnection, forecasts: Forecasts) -> duckdb.DuckDBPyRelation:
     available = {row[0] for row in db.sql("DESCRIBE measures").fetchall()} | set(forecasts.rows.schema.names)
+    available |= {"adoption_category", "adoption_probability"}
     computed = {
         "horizon_days": f"{forecasts.horizon_days}::BIGINT",
         "prediction_model": "coalesce(prediction_model, 'none: no order yet')",
     }
     names = [name for name in CONTRACTS["customer_features"].names if name in available or name in computed]
     columns = ", ".join(f"{computed[name]} AS {name}" if name in computed else name for name in names)
-    return db.sql(f"SELECT {columns} FROM measures LEFT JOIN forecasts USING (customer_id) ORDER BY customer_id")
+    return db.sql(
+        f"SELECT {columns} FROM measures LEFT JOIN forecasts USING (customer_id) "
+        "LEFT JOIN adoption USING (customer_id) ORDER BY customer_id"
+    )
 
 
 def _parameters(forecasts: Forecasts, as_of: date) -> pa.Table:

@@ -118,6 +118,11 @@ def total_ratio(actual: Floats, predicted: Floats) -> float:
     return float(predicted.sum() / actual.sum()) if actual.sum() > 0 else float("nan")
 
 
+def mean_said(_actual: Floats, said: Floats) -> float:
+    """Mean over customers, for targets where each model is judged by what it said to them itself."""
+    return float(said.mean())
+
+
 METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
     "lifetime_value": (
         ("concentration", "ranking", concentration),
@@ -128,6 +133,7 @@ METRICS: Mapping[str, tuple[tuple[str, str, Metric], ...]] = {
     ),
     "churn": (("auc", "ranking", auc), ("brier", "probability", brier)),
     "next_order": (("mae_days", "days", mean_absolute_error),),
+    "adoption": (("hit_rate", "hits", mean_said), ("brier", "squared_error", mean_said)),
 }
 """Per target: name of the metric, the prediction that it reads, and the function; the first decides the champion."""
 

@@ -13,7 +13,9 @@ from tasks.lake.opened import open_lake
 from tasks.stage import RETRIES, stage
 
 
-@task(**stage("measure customers", reads=READS, settings=("timezone", "features"), remembers=REMEMBERS))
+@task(
+    **stage("measure customers", reads=READS, settings=("timezone", "features", "recommendations"), remembers=REMEMBERS)
+)
 def measure_customers(config: Config, as_of: date, known: Snapshots) -> Snapshots:
     """Measure and predict every customer known on the morning of ``as_of``."""
     written, forecasts = write_features(open_lake(config), config, as_of, known)
@@ -21,10 +23,12 @@ def measure_customers(config: Config, as_of: date, known: Snapshots) -> Snapshot
     return known.having(*written)
 
 
-@task(**stage("grade predictions", reads=GRADED, settings=()))
+@task(**stage("grade predictions", reads=GRADED, settings=("recommendations",)))
 def grade_predictions(config: Config, as_of: date, known: Snapshots, horizon_days: int, graded_on: date) -> Snapshots:
-    """Grade lifetime value, churn and next order on the window that starts at ``as_of``."""
-    return known.having(grade_window(open_lake(config), known, as_of, horizon_days, graded_on))
+    """Grade lifetime value, churn, next order and adoption on the window that starts at ``as_of``."""
+    words = config.recommendations.leave_out
+    graded = grade_window(open_lake(config), known, as_of, horizon_days, graded_on=graded_on, leave_out=words)
+    return known.having(graded)
 
 
 @task(name="measure past customers", persist_result=False, **RETRIES)

@@ -32,7 +32,9 @@ _QUESTIONS: Mapping[str, _Question] = {
     "recommendations.repeat": _Question("What is bought again", "ndcg_at_10", "hits in the ten offers, the first most"),
     "recommendations.new": _Question("What is tried next", "ndcg_at_10", "hits in the ten offers, the first most"),
     "segments": _Question("Which cluster spends", "eta_squared", "difference in next spend that the groups explain"),
-    "adoption": _Question("Which category is added", "auc", "pairs of adopter and other told apart (50% is chance)"),
+    "adoption": _Question(
+        "Which category is added", "hit_rate", "customers who then bought from the suggested category"
+    ),
 }
 _MODELS: Mapping[str, str] = {
     "past_spend": "past spend carried forward",
@@ -49,6 +51,7 @@ _MODELS: Mapping[str, str] = {
     "ease": "what goes together (EASE)",
     "ease_popular": "what goes together and is popular",
     "bm25": "what goes together (BM25)",
+    "neighbours": "what goes together (categories)",
     "spend_deciles": "ten groups by past spend",
 }
 
