@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ def grade_divisions(
                 champion=name == champion,
                 naive=name == DECILES,
                 note=note,
-                chosen_on=None,
+                chosen_on=cutoff - timedelta(days=horizon_days) if CLUSTERS in divisions else None,
             )
             for metric, value, low, high in rows
         ]

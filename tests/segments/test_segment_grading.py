@@ -1,6 +1,6 @@
 """What segments say about the next period, and when the naive rival says more."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,7 @@ def test_chosen_clusters_bring_their_stability_and_verdict():
     found = grade_people(frame(cluster=np.arange(PEOPLE) // 10), (0.9, 0.8, "in use; passed"), DAY, 28)
     assert champion(found) == "clusters"
     assert (value(found, "clusters", "stability"), value(found, "clusters", "weekly_stability")) == (0.9, 0.8)
+    assert {one.chosen_on for one in found} == {DAY - timedelta(days=28)}
     assert "in use; passed" in next(one.note for one in found if one.model == "clusters")
 
 
