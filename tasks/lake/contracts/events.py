@@ -31,7 +31,9 @@ SOURCE_PROGRESS = Contract(
     ("source",),
     (
         required("source", TEXT, "Name of the source"),
-        Column("read_until", INSTANT, "Changes before this time are in the lake; null before the first whole read", "UTC"),
+        Column(
+            "read_until", INSTANT, "Changes before this time are in the lake; null before the first whole read", "UTC"
+        ),
         Column("reading_until", INSTANT, "End of the window being read; null between reads", "UTC"),
         Column("position", TEXT, "Where to go on within that window; null at its begin"),
         required("pages", WHOLE, "Pages of that window already landed", "pages"),
