@@ -55,7 +55,7 @@ def take_in(config: Config, as_of: date, person_key: str) -> Snapshots:
                 f"{source.sums.rows_kept:,}",
                 f"{source.sums.rows_quarantined:,}",
             )
-    stopped = [finding.message for finding in report.findings if finding.verdict == "stopped"]
+    stopped = [f"{finding.subject}: {finding.message}" for finding in report.findings if finding.verdict == "stopped"]
     if stopped:
         raise CheckFailedError("\n".join(stopped))
     tables = ("intake_log", "quarantine")
