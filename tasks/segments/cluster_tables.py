@@ -45,9 +45,12 @@ def solution_in_use(rows: Sequence[Mapping[str, Any]], as_of: date) -> Solution 
 
 
 def review_rows(reviews: Sequence[Review], as_of: date) -> pa.Table:
-    """Rows of ``cluster_reviews``."""
+    """Rows of ``cluster_reviews``; of candidates that came to the same method and number the chosen or first one."""
+    told: dict[tuple[str, int], Review] = {}
+    for review in sorted(reviews, key=lambda one: not one.chosen):
+        told.setdefault((review.method, review.clusters), review)
     names = set(CONTRACTS["cluster_reviews"].names) - {"as_of"}
-    rows = [{"as_of": as_of, **{name: getattr(review, name) for name in names}} for review in reviews]
+    rows = [{"as_of": as_of, **{name: getattr(review, name) for name in names}} for review in told.values()]
     return pa.Table.from_pylist(rows, schema=CONTRACTS["cluster_reviews"].schema)
 
 
