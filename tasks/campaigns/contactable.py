@@ -1,12 +1,13 @@
 """Who may be written to: a usable address, consent, and nobody who was forgotten, opted out, bounced or complained."""
 
-import hashlib
 from datetime import date
 from typing import Literal
 
 import duckdb
 import pyarrow as pa
 from pydantic import SecretStr
+
+from tasks.lake.person_hash import hash_person
 
 TABLES = ("customers", "consent", "engagement", "suppressions", "forgotten")
 
@@ -19,12 +20,6 @@ WORDS = {
 }
 _ADDRESS = r"""[^\s@<>,;:\\"()\[\]]{1,64}@[^\s@<>,;:\\"()\[\]]+\.[^\s@.<>]{2,}"""
 _HANDLES = ("customer_id", "email", "phone", "loyalty_id")
-
-
-def hash_person(handle: str, key: str) -> str:
-    """Keyed hash of an address or id as the tables ``suppressions`` and ``forgotten`` hold it."""
-    inner = hashlib.sha256((key + handle.strip().lower()).encode()).hexdigest()
-    return hashlib.sha256((key + inner).encode()).hexdigest()
 
 
 def create_contactable(

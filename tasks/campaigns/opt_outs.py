@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time
 
 import pyarrow as pa
 
-from tasks.campaigns.contactable import hash_person
 from tasks.lake import Lake, Snapshot
 from tasks.lake.contracts import CONTRACTS
+from tasks.lake.person_hash import hash_person
 
 DESTINATION = "sendgrid-campaigns"
 

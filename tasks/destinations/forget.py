@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from tasks.config import DestinationSettings
 from tasks.destinations.apply import Connect
-from tasks.destinations.gate import hash_person
 from tasks.destinations.opt_outs import bare_target
 from tasks.destinations.platform import Person, Receipt
 from tasks.destinations.registry import platform_of
@@ -22,6 +21,7 @@ from tasks.lake import Lake, Snapshot
 from tasks.lake.buckets import bucket_sql
 from tasks.lake.contracts import CONTRACTS
 from tasks.lake.maintain import vacuum
+from tasks.lake.person_hash import hash_person
 
 BOUGHT = {"order_lines": "order_id, line", "orders": "order_id"}
 NEEDED = frozenset({"customers", "identity", "sync_ledger"})

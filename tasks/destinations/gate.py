@@ -1,7 +1,5 @@
 """Who may not be pushed: forgotten people, opt-outs, missing consent. Asked by the plan and at the last moment."""
 
-import hashlib
-
 import duckdb
 
 FORGOTTEN = "forgotten"
@@ -10,17 +8,6 @@ OPTED_OUT = "opted_out"
 NO_CONSENT = "no_consent"
 
 TABLES = ("customers", "consent", "suppressions", "forgotten")
-
-
-def hash_person(handle: str, key: str) -> str:
-    """Keyed hash of an id, address or number, so that a list of people to leave alone does not name them."""
-    inner = hashlib.sha256((key + normal(handle)).encode()).hexdigest()
-    return hashlib.sha256((key + inner).encode()).hexdigest()
-
-
-def normal(handle: str) -> str:
-    """The one spelling of a handle that is hashed."""
-    return handle.strip().lower()
 
 
 def hash_sql(column: str) -> str:

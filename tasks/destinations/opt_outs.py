@@ -10,12 +10,13 @@ import pyarrow as pa
 from tasks.config import DestinationSettings
 from tasks.destinations.apply import Connect
 from tasks.destinations.desired import chosen_fields, key_of
-from tasks.destinations.gate import hash_person, hash_sql
+from tasks.destinations.gate import hash_sql
 from tasks.destinations.platform import OptOut, Person, Platform, Session, Target, chunks
 from tasks.destinations.registry import platform_of
 from tasks.destinations.understood import understood
 from tasks.lake import Lake, Snapshot
 from tasks.lake.contracts import CONTRACTS
+from tasks.lake.person_hash import hash_person
 
 OVERLAP = timedelta(days=2)  # what a platform learns late is read again; the table holds it once
 ROWS = 10_000

@@ -8,12 +8,12 @@ from world import AS_OF, AT, KEY, LOOSE, customer, outbox, plain_connect, retail
 from tasks.config import DestinationSettings
 from tasks.destinations.apply import apply_plan
 from tasks.destinations.forget import forget
-from tasks.destinations.gate import hash_person
 from tasks.destinations.opt_outs import kind_of, read_opt_outs
 from tasks.destinations.plan import make_plan
 from tasks.destinations.platform import Key, OptOut
 from tasks.errors import TransientError
 from tasks.lake import Lake
+from tasks.lake.person_hash import hash_person
 
 
 def push(lake: Lake, *where: DestinationSettings, hour: int = 6) -> dict[str, int]:

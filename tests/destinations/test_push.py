@@ -12,11 +12,11 @@ from world import AS_OF, AT, KEY, LOOSE, PEOPLE, assign, customer, outbox, plain
 
 from tasks.config import BrakeSettings, DestinationSettings
 from tasks.destinations.apply import PushSummary, apply_plan
-from tasks.destinations.gate import hash_person
 from tasks.destinations.plan import Plan, make_plan, read_plan
 from tasks.destinations.replay import open_letters, replay
 from tasks.errors import CheckFailedError, ConfigurationError, RejectedError, TransientError
 from tasks.lake import Lake
+from tasks.lake.person_hash import hash_person
 
 NEXT_DAY = AS_OF + timedelta(days=1)
 
