@@ -5,15 +5,18 @@ from tempfile import TemporaryDirectory
 
 from prefect import flow
 
+from flows.alarms import grade_alarms
 from flows.grade_report import BacktestReport, Window, read_report
 from flows.segment_customers import scheduled_day
 from flows.stages import kept
+from flows.telling import take_in_and_tell
+from tasks.alerts.task import raise_alerts
 from tasks.config import Config, load_config
-from tasks.destinations.task import find_secret, person_key
+from tasks.destinations.task import find_secret
 from tasks.errors import ConfigurationError
 from tasks.features.graded import first_unknown_day, usual_horizon
 from tasks.features.task import grade_predictions, measure_past_customers
-from tasks.intake.task import collect_sources, take_in
+from tasks.intake.task import collect_sources
 from tasks.lake import Lake, Snapshots
 from tasks.lake.contracts import CONTRACTS
 from tasks.lake.opened import open_lake
@@ -54,6 +57,7 @@ def backtest_models(
         grade_segments(then, window.first, known, measured, rules, past=past, horizon_days=days, graded_on=morning)
     predicted = ("lifetime_value", "churn", "next_order", "segments", "adoption")
     graded = dict.fromkeys(predicted, window) | {f"recommendations.{task}": offers for task in ("repeat", "new")}
+    raise_alerts(grade_alarms(tables.read(tables.latest("model_grades")).to_pylist(), graded))
     return read_report(tables, graded, morning)
 
 
@@ -62,7 +66,7 @@ def _filled(settings: Config, tables: Lake) -> Snapshots:
     if tables.latest("orders").version is None:
         day = scheduled_day(settings.timezone)
         collect_sources(settings, day, find_secret)
-        take_in(settings, day, person_key(tables))
+        take_in_and_tell(settings, day, tables)
     return Snapshots.of(tables.latest(table) for table in CONTRACTS)
 
 

@@ -71,7 +71,7 @@ def main() -> None:
 
 @main.command()
 @click.option("--lake", default="./lake", show_default=True, help="Where the tables go.")
-@click.option("--as-of", type=Day(), default=date(2018, 1, 1), show_default="2018-01-01", help="Morning of the run.")
+@click.option("--as-of", type=Day(), default=date(2018, 1, 2), show_default="2018-01-02", help="Morning of the run.")
 @click.option("--push", type=click.Choice(["plan", "apply"]), default="apply", show_default=True)
 @json_option
 @say_errors
@@ -363,7 +363,7 @@ def _show_refresh(summary: Any, *, as_json: bool) -> None:
         return
     for note in summary.notes:
         click.secho(note, fg="yellow", err=True)
-    counts = summary.model_dump(exclude={"notes"})
+    counts = summary.model_dump(exclude={"notes", "alarms"})
     show_table("Refresh", ["what", "value"], [[name.replace("_", " "), value] for name, value in counts.items()])
 
 

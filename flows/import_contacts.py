@@ -4,7 +4,7 @@ from typing import Literal
 
 from prefect import flow, get_run_logger
 
-from flows.refresh_customers import Desk, RefreshSummary, refresh_source
+from flows.refresh_customers import Desk, RefreshSummary, refresh_source, tell
 from tasks.config import load_config
 from tasks.intake.contact_files import contact_source
 
@@ -23,7 +23,6 @@ def import_contacts(
     """
     desk = Desk.of(load_config(config))
     summary = refresh_source(desk, contact_source(desk.config, uri), push)
-    for note in summary.notes:
-        get_run_logger().warning(note)
+    tell(summary)
     get_run_logger().info("%s customers refreshed, %s changes planned", summary.customers, summary.planned)
     return summary

@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict
 
+from flows.alarms import brake_alarms, push_alarms, quarantine_alarms, refusal_alarms
+from tasks.alerts.messages import Alert
+from tasks.alerts.task import raise_alerts
 from tasks.config import Config, Source, load_config
 from tasks.destinations.apply import Connect, apply_plan
 from tasks.destinations.plan import SOURCES, make_plan
@@ -24,6 +27,7 @@ from tasks.intake.events_in import land_events, remember_versions
 from tasks.intake.intake import take_in
 from tasks.intake.landing import landed
 from tasks.intake.queue import Message, Queue, open_queue
+from tasks.intake.report import IntakeReport
 from tasks.intake.tags import resolve_names, tag_customers
 from tasks.intake.webhooks import RefusedError, Secrets, read_delivery
 from tasks.lake import Lake, Snapshots
@@ -61,15 +65,18 @@ class RefreshSummary(BaseModel):
     rejected: int = 0
     later: int = 0
     notes: tuple[str, ...] = ()
+    alarms: tuple[Alert, ...] = ()
 
     def __add__(self, other: "RefreshSummary") -> "RefreshSummary":
         counts = {
             name: getattr(self, name) + getattr(other, name)
             for name in RefreshSummary.model_fields
-            if name not in {"day", "notes"}
+            if name not in {"day", "notes", "alarms"}
         }
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        return RefreshSummary(day=other.day or self.day, notes=notes, **counts)
+        told = {(one.kind, one.where) for one in self.alarms}
+        alarms = (*self.alarms, *(one for one in other.alarms if (one.kind, one.where) not in told))
+        return RefreshSummary(day=other.day or self.day, notes=notes, alarms=alarms, **counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +119,19 @@ def refresh_customers(
         max_events: Most events of one run; what is left waits for the next.
     """
     summary = drain(Desk.of(load_config(config)), push, max_events)
-    log = get_run_logger()
-    for note in summary.notes:
-        log.warning(note)
-    log.info(
+    tell(summary)
+    get_run_logger().info(
         "%s events, %s refused: %s customers refreshed, %s moved, %s changes planned, %s delivered",
         *(summary.events, summary.refused, summary.customers, summary.moved, summary.planned, summary.delivered),
     )
     return summary
+
+
+def tell(summary: RefreshSummary) -> None:
+    """Log the notes of a refresh within a flow run, and raise its alarms."""
+    for note in summary.notes:
+        get_run_logger().warning(note)
+    raise_alerts(summary.alarms)
 
 
 def drain(desk: Desk, push: Mode, max_events: int) -> RefreshSummary:
@@ -145,15 +157,17 @@ def refresh_batch(desk: Desk, messages: Sequence[Message], push: Mode) -> Refres
     before = _shown(lake)
     done = land_events(lake, config, events)
     fed, notes = _sources(desk, events, done.sources)
+    alarms = refusal_alarms(desk.queue.name, len(refusals))
     if fed:
         report = take_in(lake, config.model_copy(update={"sources": fed}), desk.today, desk.person_key)
         notes += [f"{finding.subject}: {finding.message}" for finding in report.stopped]
+        alarms += _alarms_of(report)
     tag_customers(lake, [event for event in events if event.kind is EventKind.TAG])
     summary = _refresh(desk, before, _named(desk, events), push, at)
     remember_versions(lake, done)
     desk.queue.finish(messages)
     counts = {"events": len(messages), "refused": len(refusals), "superseded": done.superseded}
-    return summary + RefreshSummary(notes=tuple(notes), **counts)
+    return summary + RefreshSummary(notes=tuple(notes), alarms=alarms, **counts)
 
 
 def replay_letters(desk: Desk) -> int:
@@ -167,7 +181,13 @@ def refresh_source(desk: Desk, source: Source, push: Mode) -> RefreshSummary:
     alone = desk.config.model_copy(update={"sources": (source,)})
     report = take_in(desk.lake, alone, desk.today, desk.person_key)
     notes = tuple(f"{finding.subject}: {finding.message}" for finding in report.findings if finding.verdict != "passed")
-    return _refresh(desk, before, (), push, desk.clock()) + RefreshSummary(notes=notes)
+    return _refresh(desk, before, (), push, desk.clock()) + RefreshSummary(notes=notes, alarms=_alarms_of(report))
+
+
+def _alarms_of(report: IntakeReport) -> tuple[Alert, ...]:
+    """Quarantine above its limit in sources that gave something new; what stood there before was told of before."""
+    fresh = {source.source for source in report.sources if source.files}
+    return quarantine_alarms(finding.model_dump() for finding in report.findings if finding.subject in fresh)
 
 
 def _shown(lake: Lake) -> Snapshots:
@@ -267,7 +287,7 @@ def _push(
     try:
         done = apply_plan(lake, plan, config.destinations, desk.connect, at=at, person_key=desk.person_key)
     except CheckFailedError as error:  # a person must look; the daily run plans these customers again
-        return planned + RefreshSummary(notes=(str(error),))
+        return planned + RefreshSummary(notes=(str(error),), alarms=brake_alarms(plan))
     counts = {name: sum(getattr(one, name) for one in done.destinations) for name in ("delivered", "rejected", "later")}
     stopped = tuple(f"{one.destination} stopped: {one.stopped}" for one in done.destinations if one.stopped)
-    return planned + RefreshSummary(notes=stopped, **counts)
+    return planned + RefreshSummary(notes=stopped, alarms=push_alarms(done, config.alarms), **counts)

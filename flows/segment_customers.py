@@ -8,13 +8,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.stages import kept
-from flows.summary import RunSummary, pushes_of, summarise
+from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
+from flows.telling import push_and_tell, take_in_and_tell
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
 from tasks.config import load_config
-from tasks.destinations.task import apply_push, find_secret, person_key, plan_push
+from tasks.destinations.task import find_secret, plan_push
 from tasks.features.task import measure_customers
 from tasks.intake.concerned import mark_refreshed
-from tasks.intake.task import collect_sources, take_in
+from tasks.intake.task import collect_sources
 from tasks.lake.opened import open_lake
 from tasks.measurement.task import report_results
 from tasks.recommendations.task import recommend_products
@@ -45,7 +46,7 @@ def segment_customers(
     keep = kept(settings)
 
     collect_sources(settings, day, find_secret)
-    known = read_opt_outs(settings, day, take_in(settings, day, person_key(tables)))
+    known = read_opt_outs(settings, day, take_in_and_tell(settings, day, tables))
     known = keep(measure_customers)(settings, day, known)
     known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
     mark_refreshed(tables, known)
@@ -55,10 +56,11 @@ def segment_customers(
     known = known.having(*campaigns.written)
     report = report_results(settings, day, known)
     plan = plan_push(settings, day, known)
-    pushed = apply_push(settings, plan, release) if push == "apply" else None
+    pushed = push_and_tell(settings, plan, release) if push == "apply" else None
 
     summary = summarise(tables, known.having(tables.latest("check_results")), day, settings.currency)
-    return summary.model_copy(update={"pushes": pushes_of(plan, pushed), "mode": push, "report": report})
+    done = {"pushes": pushes_of(plan, pushed), "campaigns": campaigns_of(campaigns), "mode": push, "report": report}
+    return summary.model_copy(update=done)
 
 
 def scheduled_day(timezone: str) -> date:

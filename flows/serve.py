@@ -85,6 +85,8 @@ class Consumer:
         self.total += done
         for note in done.notes:
             LOG.warning("%s", note)
+        for alarm in done.alarms:
+            LOG.warning("%s", alarm.subject)
         if done.events:
             LOG.info(
                 "%d events, %d refused: %d customers refreshed, %d moved, %d changes planned, %d delivered",

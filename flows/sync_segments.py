@@ -6,9 +6,10 @@ from typing import Literal
 from prefect import flow
 
 from flows.summary import Pushed, pushes_of
+from flows.telling import push_and_tell
 from tasks.config import Config, load_config
 from tasks.destinations.plan import SOURCES, read_plan
-from tasks.destinations.task import apply_push, plan_push, plan_replay
+from tasks.destinations.task import plan_push, plan_replay
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshots
 from tasks.lake.opened import open_lake
@@ -33,13 +34,13 @@ def sync_segments(
     lake = open_lake(settings)
     if mode == "apply":
         plan = read_plan(lake)
-        return pushes_of(plan, apply_push(settings, plan, release))
+        return pushes_of(plan, push_and_tell(settings, plan, release))
     day = newest_day(lake)
     known = Snapshots.of(lake.latest(table) for table in SOURCES)
     if mode == "plan":
         return pushes_of(plan_push(settings, day, known), None)
     plan = plan_replay(settings, day, known)
-    return pushes_of(plan, apply_push(settings, plan, release))
+    return pushes_of(plan, push_and_tell(settings, plan, release))
 
 
 def only(config: Config, platform: str | None) -> Config:

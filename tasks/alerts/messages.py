@@ -25,6 +25,7 @@ Kind = Literal[
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,79}")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_./ -]+")
 
 EVENT_PREFIX = "segmentation.alert."
 """An alert raised by a run is an event of this name followed by the kind; automations carry it to the routes."""
@@ -86,12 +87,12 @@ TEXTS: Mapping[Kind, Text] = {
         "Open the back-test report; look for a change of the data before changing the model.",
     ),
     "brake-pulled": Text(
-        "The push to {where} was stopped because segments moved more than their tolerance.",
+        "The push to {where} was stopped because it would change more than is allowed.",
         "Nothing was sent; the destination keeps the last accepted audiences.",
-        "A person must look at the plan: if the move is real, apply it; if not, mend the source.",
+        "A person must look at the plan: if the change is real, release the brake; if not, mend the source.",
     ),
     "dead-letters-waiting": Text(
-        "Updates for {where} were refused and wait as dead letters.",
+        "Updates of {where} were refused and wait as dead letters.",
         "The customers concerned are not in the audiences they belong to.",
         "Mend what the reasons name, then replay.",
     ),
@@ -144,6 +145,11 @@ class Alert:
         """What happened, what it means, what happens next, and the figures, one line each."""
         figures = [f"{name.replace('_', ' ')}: {value:g}" for name, value in self.figures.items()]
         return "\n".join([*lines(self.kind, self.where, IMPACTS.get(self.where, DEFAULT_IMPACT)), *figures])
+
+
+def named(name: str) -> str:
+    """Return a name of the configuration as alerts can carry it: what does not fit becomes a dash."""
+    return _NOT_IN_NAMES.sub("-", name).lstrip("_./ -")[:80] or "unnamed"
 
 
 def lines(kind: Kind, where: str, impact: str) -> list[str]:

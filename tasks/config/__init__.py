@@ -1,5 +1,6 @@
 """The configuration: one YAML read into one model."""
 
+from tasks.config.alerts import AlarmSettings
 from tasks.config.destinations import DestinationSettings
 from tasks.config.events import EventSettings, WebhookSettings
 from tasks.config.load import load_config
@@ -8,6 +9,7 @@ from tasks.config.sources import Checks, Dataset, Source
 from tasks.config.stages import BrakeSettings, ClusterSettings, FeatureSettings, IdentitySettings, ReportSettings
 
 __all__ = [
+    "AlarmSettings",
     "BrakeSettings",
     "Checks",
     "ClusterSettings",

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tasks.config.alerts import AlarmSettings
 from tasks.config.campaigns import CampaignSettings
 from tasks.config.destinations import DestinationSettings
 from tasks.config.events import EventSettings
@@ -47,6 +48,7 @@ class Config(BaseSettings):
     campaigns: CampaignSettings = Field(default_factory=CampaignSettings, description="Brand, drafts and hold-outs")
     destinations: tuple[DestinationSettings, ...] = Field((), description="Where segments are pushed")
     brake: BrakeSettings = Field(default_factory=BrakeSettings, description="What stops a push")
+    alarms: AlarmSettings = Field(default_factory=AlarmSettings, description="What a push may get wrong unnoticed")
     report: ReportSettings = Field(default_factory=ReportSettings, description="Key figures and insight report")
     events: EventSettings = Field(default_factory=EventSettings, description="Events between the daily runs")
     buckets: int = Field(16, ge=1, le=65_536, description="Parts that orders are split into by customer")

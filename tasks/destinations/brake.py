@@ -55,10 +55,17 @@ def check_brake(findings: Collection[tuple[str, Finding]], released: Collection[
 
     Raises CheckFailedError naming check, counts and how to release.
     """
-    held = [(d, f) for d, f in findings if d not in released and f"{d}:{f.check}" not in released]
+    held = held_findings(findings, released)
     if held:
         lines = [f"{d}: {f.check} on {f.subject}: {f.message} Release with --release {d}:{f.check}" for d, f in held]
         raise CheckFailedError("The push was stopped before anything was sent.\n" + "\n".join(lines))
+
+
+def held_findings(
+    findings: Collection[tuple[str, Finding]], released: Collection[str] = ()
+) -> list[tuple[str, Finding]]:
+    """The findings (destination, finding) that nobody has released by ``destination`` or ``destination:check``."""
+    return [(d, f) for d, f in findings if d not in released and f"{d}:{f.check}" not in released]
 
 
 def _source(db: duckdb.DuckDBPyConnection, as_of: date) -> Iterator[Finding]:

@@ -104,10 +104,10 @@ class Lake(BaseModel):
         """Rows of a snapshot as an Arrow table, ordered by its key."""
         contract = _contract(snapshot.table)
         condition = f"WHERE {_conditions(where)}" if where else ""
+        order = ", ".join(f'"{name}"' for name in contract.key)
         with self.database([snapshot]) as db:
             return db.sql(
-                f"SELECT {', '.join(columns) if columns else '*'} FROM {snapshot.table} {condition} "
-                f"ORDER BY {', '.join(contract.key)}"
+                f"SELECT {', '.join(columns) if columns else '*'} FROM {snapshot.table} {condition} ORDER BY {order}"
             ).to_arrow_table()
 
     def days(self, table: str) -> list[date]:

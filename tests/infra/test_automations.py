@@ -1,6 +1,7 @@
 """Every alert reaches whom it is for, nothing fires on everything, and no message can quote a customer or a key."""
 
 import re
+from pathlib import Path
 from typing import get_args
 from uuid import UUID, uuid5
 
@@ -8,7 +9,7 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from prefect.automations import ChangeFlowRunState, RunDeployment, SendNotification
 
-from infra.automations import PREFIX, QUIET_PREFIX, Ids, comparable, desired_automations
+from infra.automations import PREFIX, QUIET_PREFIX, RAISED_BY_RUNS, Ids, comparable, desired_automations
 from infra.environment import Environment
 from tasks.alerts.messages import IMPACTS, Kind
 
@@ -57,6 +58,13 @@ def test_a_route_gets_the_kinds_it_takes_and_no_other(kind):
         assert action.block_document_id == uuid5(NAMES, "on-call")
         own_event = each.trigger.expect == {f"segmentation.alert.{kind}"}
         assert own_event or action.subject.endswith(": " + kind.replace("-", " "))
+
+
+def test_every_kind_that_a_run_raises_is_carried_to_somebody():
+    code = "".join(file.read_text() for file in (Path(__file__).parents[2] / "flows").rglob("*.py"))
+    assert set(re.findall(r'Alert\(\s*"([a-z-]+)"', code)) == RAISED_BY_RUNS
+    carried = {name for each in EVERYBODY.values() for name in each.trigger.expect if name.startswith("segmentation.")}
+    assert carried == {f"segmentation.alert.{kind}" for kind in RAISED_BY_RUNS}
 
 
 def test_no_automation_fires_on_every_event_or_every_resource():
