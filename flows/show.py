@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from flows.console import OUT, show_table
 from flows.grade_report import BacktestReport, Measured, TargetGrade
-from flows.summary import Intake, Pushed, RunSummary
+from flows.summary import Campaigns, Intake, Pushed, RunSummary
 
 
 def show_summary(summary: RunSummary) -> None:
@@ -39,6 +39,8 @@ def show_summary(summary: RunSummary) -> None:
             ["", "check", "about", "message"],
             [[c.verdict, c.check, c.subject, c.message] for c in summary.checks],
         )
+    if summary.campaigns:
+        _show_campaigns(summary.campaigns)
     show_pushes(summary.pushes, applied=summary.mode == "apply")
     if summary.report:
         OUT.print(f"Report: {summary.report}")
@@ -58,6 +60,20 @@ def _show_intake(intake: Intake, currency: str) -> None:
         [[name, f"{rows:,}", f"{amount:,.2f}"] for name, rows, amount in parts],
         right=(1, 2),
     )
+
+
+def _show_campaigns(campaigns: Campaigns) -> None:
+    show_table(
+        "Campaign drafts (a person releases each; nothing is sent from here)",
+        ["draft", "customers", "state"],
+        [[one.draft, f"{one.customers:,}", one.state] for one in campaigns.drafts],
+        right=(1,),
+    )
+    without = {"held out to measure the effect": campaigns.held_out, **campaigns.left_out}
+    OUT.print("Without a message: " + ", ".join(f"{count:,} {why}" for why, count in without.items() if count))
+    if campaigns.remark:
+        OUT.print(campaigns.remark)
+    OUT.print(f"Drafts to look at: {campaigns.page}\n")
 
 
 def show_pushes(pushes: tuple[Pushed, ...], *, applied: bool) -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.campaigns.summary import DaySummary
 from tasks.destinations.apply import PushSummary
 from tasks.destinations.plan import Plan
 from tasks.lake import Lake, Snapshots
@@ -74,6 +75,24 @@ class Pushed(Value):
     later: int | None = None
 
 
+class Drafted(Value):
+    """One campaign draft of the day."""
+
+    draft: str
+    customers: int
+    state: str
+
+
+class Campaigns(Value):
+    """The campaign drafts of the day, how many customers have none and why, and the page that shows the messages."""
+
+    drafts: tuple[Drafted, ...] = ()
+    held_out: int = 0
+    left_out: dict[str, int] = {}
+    remark: str = ""
+    page: str = ""
+
+
 class RunSummary(Value):
     """One run of the daily job."""
 
@@ -86,6 +105,7 @@ class RunSummary(Value):
     segments: tuple[Segment, ...]
     audiences: tuple[Segment, ...]
     checks: tuple[Check, ...]
+    campaigns: Campaigns | None = None
     pushes: tuple[Pushed, ...] = ()
     mode: str = "plan"
     report: str = ""
@@ -133,6 +153,17 @@ def summarise(lake: Lake, known: Snapshots, as_of: date, currency: str) -> RunSu
             audiences=tuple(Segment.model_validate(row) for row in rows(_PROFILES, kind="audience")),
             checks=tuple(Check.model_validate(row) for row in rows(_CHECKS)),
         )
+
+
+def campaigns_of(day: DaySummary) -> Campaigns:
+    """What the day of campaigns came to."""
+    return Campaigns(
+        drafts=tuple(Drafted(draft=one.name, customers=one.recipients, state=one.status) for one in day.drafts),
+        held_out=day.arms.get("holdout", 0),
+        left_out=day.left_out,
+        remark=day.remark,
+        page=day.page,
+    )
 
 
 def pushes_of(plan: Plan, pushed: PushSummary | None) -> tuple[Pushed, ...]:

@@ -8,17 +8,29 @@ import duckdb
 from tasks.errors import ConfigurationError
 
 _DATA = "{data}"
+_DELIVERIES = """
+    SELECT campaign_id, household_id, start_date FROM '{data}/campaigns.parquet'
+    JOIN '{data}/campaign_descriptions.parquet' USING (campaign_id) ORDER BY campaign_id, household_id
+"""
+# example.com belongs to nobody (RFC 2606). Four of five households agree, the fifth was never asked: the gate has work.
+_ADDRESSES = """
+    SELECT household_id, 'household-' || household_id || '@example.com' AS email,
+        CASE WHEN ('0x' || left(md5(household_id::VARCHAR), 4))::INTEGER % 5 < 4 THEN 'granted' END AS consent
+    FROM (SELECT DISTINCT household_id FROM '{data}/transactions.parquet') ORDER BY household_id
+"""
 
 
 def prepare(folder: Path) -> Path:
     """Write the configuration of the demonstration, and what it needs beside the package's files; its path.
 
-    The source files are read where the package lies. One small file is made of them: messages with the day
-    their campaign began, because the package tells the days and the audience of a campaign apart.
+    The source files are read where the package lies. Two small files are made of them: messages with the day their
+    campaign began, because the package tells the days and the audience of a campaign apart; and made-up addresses,
+    because it has none and a campaign needs some.
     """
     data = find_data()
     folder.mkdir(parents=True, exist_ok=True)
-    _write_deliveries(data, folder / "deliveries.parquet")
+    _write(folder / "deliveries.parquet", _DELIVERIES.format(data=data))
+    _write(folder / "addresses.parquet", _ADDRESSES.format(data=data))
     template = files(__name__).joinpath("segmentation.yaml").read_text(encoding="utf-8")
     path = folder / "segmentation.yaml"
     path.write_text(template.replace(_DATA, str(data)), encoding="utf-8")
@@ -36,12 +48,8 @@ def find_data() -> Path:
         ) from None
 
 
-def _write_deliveries(data: Path, target: Path) -> None:
+def _write(target: Path, query: str) -> None:
     if target.exists():
         return
     with duckdb.connect() as db:
-        db.execute(
-            f"COPY (SELECT campaign_id, household_id, start_date FROM '{data}/campaigns.parquet' "
-            f"JOIN '{data}/campaign_descriptions.parquet' USING (campaign_id) ORDER BY campaign_id, household_id) "
-            f"TO '{target}' (FORMAT parquet)"
-        )
+        db.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")

@@ -53,6 +53,7 @@ def make(lake: Lake, snapshots: Sequence[Snapshot], studio: Studio, order: Order
             as_of=order.as_of,
             applied=order.applied,
             page=page,
+            remark=studio.settings.remark,
             arms=dict(db.sql("SELECT arm, count(*) FROM members GROUP BY 1 ORDER BY 1").fetchall()),
             left_out=dict(db.sql(_LEFT_OUT).fetchall()),
             resting=dict(preview.resting(studio.playbook, order.as_of)),

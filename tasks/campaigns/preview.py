@@ -85,6 +85,7 @@ def page(
         .get_template("preview.html.j2")
         .render(
             as_of=as_of,
+            remark=studio.settings.remark,
             drafts=facts,
             total=sum(draft.recipients for draft in drafts),
             cost=_money(sum((draft.cost for draft in drafts), Decimal(0)), studio),

@@ -34,6 +34,7 @@ class DaySummary(BaseModel):
     as_of: date
     applied: bool
     page: str
+    remark: str = ""
     arms: dict[str, int]
     left_out: dict[str, int]
     resting: dict[str, str]
@@ -55,6 +56,7 @@ def as_markdown(summary: DaySummary) -> str:
     ]
     parts = [
         title,
+        summary.remark,
         f"{arms}. Nothing is scheduled or sent from here: a person releases each draft.",
         _table(["Draft", "Customers", "Sending", "State", "Approved by", "Done now"], drafts),
         "## Customers without a message",

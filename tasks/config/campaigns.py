@@ -97,6 +97,7 @@ class SendGridSettings(_Settings):
 class CampaignSettings(_Settings):
     """Everything about campaigns that is not the playbook."""
 
+    remark: str = Field(default="", description="Said above the drafts, on their page and in the summary of a run")
     texts: str | None = Field(default=None, description="Folder with <language>.yaml for more languages")
     brand: Brand = Brand()
     language: str = Field(default="en", pattern=r"^[a-z]{2}$", description="Language where a customer's is unknown")

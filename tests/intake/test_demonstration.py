@@ -66,3 +66,13 @@ def test_fuel_is_counted_in_gallons(journey):
         ).fetchall()
     assert most < 145
     assert Decimal(2) < price < Decimal(4)
+
+
+def test_every_household_has_one_made_up_address_that_belongs_to_nobody_and_four_of_five_agreed(journey):
+    config, lake, report = journey
+    with lake.database(report.snapshots) as db:
+        counts = "SELECT count(DISTINCT email), count(*) FROM customers WHERE email LIKE '%@example.com'"
+        assert db.sql(counts).fetchall() == [(2_469, 2_469)]
+        ((agreed,),) = db.sql("SELECT count(*) FROM consent WHERE channel = 'email' AND status = 'granted'").fetchall()
+    assert agreed == 1_973
+    assert "made up" in config.campaigns.remark
