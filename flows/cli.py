@@ -338,6 +338,27 @@ def refresh(config: str, push: str, max_events: int, replay: bool, as_json: bool
     _show_refresh(drain(desk, "apply" if push == "apply" else "plan", max_events), as_json=as_json)
 
 
+@main.command()
+@config_option
+@as_of_option
+@json_option
+@say_errors
+def engagement(config: str, as_of: date | None, as_json: bool) -> None:
+    """Collect answers to campaigns and opt-outs, and measure what campaigns brought."""
+    from flows.console import progress, show_json, show_table
+    from tasks.config import load_config
+
+    load_config(config)  # a mistake in the file is told before a server starts
+    with progress():
+        from flows.collect_engagement import collect_engagement
+
+        summary = collect_engagement(config, as_of)
+    if as_json:
+        show_json(summary.model_dump(mode="json"))
+    else:
+        show_table("Engagement", ["what", "known"], list(summary.model_dump().items()))
+
+
 @main.command("import-contacts")
 @click.argument("uri")
 @config_option

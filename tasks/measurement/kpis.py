@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from tasks.lake.contracts import CONTRACTS
-from tasks.measurement.response import Rate, Ratio, rates_by, relevance
+from tasks.measurement.response import Rate, Ratio, answer_rates, rates_by, relevance
 
 Row = dict[str, object]
 
@@ -33,10 +33,8 @@ _TOTALS = """
     FROM customer_features WHERE as_of = $as_of
 """
 _LIFETIME_BEFORE = """
-    SELECT max(as_of) AS since, (
-        SELECT value FROM kpis k WHERE k.as_of = (SELECT max(as_of) FROM kpis WHERE as_of < $as_of)
-        AND kpi = 'lifetime_value' AND subject = 'all'
-    ) FROM kpis WHERE as_of < $as_of
+    SELECT max(as_of), arg_max(value, as_of) FROM kpis
+    WHERE as_of < $as_of AND kpi = 'lifetime_value' AND subject = 'all'
 """
 _QUARANTINED = """
     SELECT source, sum(rows_quarantined)::DOUBLE / nullif(sum(rows_read), 0) FROM intake_log
@@ -46,12 +44,16 @@ _QUARANTINED = """
 
 def key_figures(db: duckdb.DuckDBPyConnection, as_of: date, timezone: str, redemption_days: int) -> pa.Table:
     """Rows of the ``kpis`` table for one day, from the views of the tables that the stages wrote."""
-    rows = [
-        *_totals(db, as_of),
-        *_freshness(db, as_of, timezone),
-        *_segments(db, as_of),
-        *_campaigns(db, as_of, redemption_days),
-    ]
+    figures = [*_totals(db, as_of), *_freshness(db, as_of, timezone), *_segments(db, as_of)]
+    return _rows([*figures, *_campaigns(db, as_of, redemption_days)], as_of)
+
+
+def response_figures(db: duckdb.DuckDBPyConnection, as_of: date, redemption_days: int) -> pa.Table:
+    """Those rows of the ``kpis`` table that answers to messages decide: opens, clicks, conversion, relevance."""
+    return _rows(list(_campaigns(db, as_of, redemption_days)), as_of)
+
+
+def _rows(rows: list[Row], as_of: date) -> pa.Table:
     return pa.Table.from_pylist(
         [{"as_of": as_of, "low": None, "high": None, **row} for row in rows], CONTRACTS["kpis"].schema
     )
@@ -98,6 +100,8 @@ def _campaigns(db: duckdb.DuckDBPyConnection, as_of: date, redemption_days: int)
     for group, prefix in (("s.segment", "segment:"), ("r.kind", "kind:"), ("r.campaign_id", "campaign:")):
         for part, rate in rates_by(db, group, as_of, redemption_days).items():
             yield from _with_interval("conversion", rate, "share", f"{prefix}{part}")
+    for (kpi, campaign), rate in answer_rates(db, as_of).items():
+        yield from _with_interval(kpi, rate, "share", f"campaign:{campaign}" if campaign else "all")
     score = relevance(db, as_of, redemption_days)
     if score is not None:
         yield from _with_interval("campaign_relevance", score, "ratio", "all")

@@ -36,6 +36,26 @@ RESPONSES = f"""
 """
 
 
+ANSWERS = {
+    "open": "open_rate",
+    "click": "click_rate",
+    "unsubscribe": "unsubscribe_rate",
+    "bounce": "bounce_rate",
+    "spam": "spam_rate",
+}
+_ANSWERED = f"""
+    WITH reached AS ({REACHED}),
+    did AS (
+        SELECT DISTINCT customer_id, campaign_id, kind FROM engagement
+        WHERE event_date < $as_of AND NOT machine_open AND list_contains($kinds, kind)
+    )
+    SELECT k.kind, coalesce(r.campaign_id, '') AS campaign, count(*), count(d.customer_id)
+    FROM reached r CROSS JOIN (SELECT DISTINCT kind FROM did) k
+    LEFT JOIN did d ON d.customer_id = r.customer_id AND d.campaign_id = r.campaign_id AND d.kind = k.kind
+    GROUP BY GROUPING SETS ((k.kind, r.campaign_id), (k.kind)) ORDER BY ALL
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Responses among those reached, with a 90 % interval; ``value`` is nan where nobody was reached."""
@@ -86,12 +106,25 @@ def rates_by(db: duckdb.DuckDBPyConnection, group: str, as_of: date, days: int) 
     found = db.execute(
         f"""
         SELECT {group} AS part, count(*), count(*) FILTER (responded) FROM ({RESPONSES}) r
-        LEFT JOIN (SELECT customer_id, segment FROM customer_segments WHERE as_of = $as_of) s USING (customer_id)
+        LEFT JOIN (
+            SELECT customer_id, segment FROM customer_segments
+            WHERE as_of = (SELECT max(as_of) FROM customer_segments WHERE as_of <= $as_of)
+        ) s USING (customer_id)
         GROUP BY part HAVING part IS NOT NULL ORDER BY part
         """,
         {"as_of": as_of, "days": days},
     ).fetchall()
     return {str(part): Rate(reached, responded) for part, reached, responded in found}
+
+
+def answer_rates(db: duckdb.DuckDBPyConnection, as_of: date) -> dict[tuple[str, str], Rate]:
+    """Of the customers a campaign reached, the shares that did each thing in ANSWERS, by (figure, campaign).
+
+    Campaign "" is all of them together. Opens by privacy proxies are nobody's. A thing that no source ever reports is
+    left out: unknown is not zero.
+    """
+    found = db.execute(_ANSWERED, {"as_of": as_of, "kinds": list(ANSWERS)}).fetchall()
+    return {(ANSWERS[kind], campaign): Rate(reached, did) for kind, campaign, reached, did in found}
 
 
 def relevance(db: duckdb.DuckDBPyConnection, as_of: date, days: int) -> Ratio | None:

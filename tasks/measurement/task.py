@@ -8,6 +8,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from tasks.config import Config
 from tasks.lake import Snapshots
 from tasks.lake.opened import open_lake
+from tasks.measurement.engagement import measure_engagement
 from tasks.measurement.results import measure_results
 from tasks.stage import RETRIES
 
@@ -39,3 +40,20 @@ def report_results(config: Config, as_of: date, known: Snapshots) -> str:
         create_markdown_artifact(key="insight-report", markdown=f"Insight report of {as_of}: `{done.report}`")
     get_run_logger().info("report written to %s", done.report)
     return done.report
+
+
+@task(name="update response", persist_result=False, **RETRIES)
+def update_response(config: Config, as_of: date, known: Snapshots) -> None:
+    """Bring the key figures up to date that answers to messages decide, and show the overall ones in Prefect."""
+    lake = open_lake(config)
+    written = measure_engagement(lake, config, as_of, known)
+    rates = [row for row in lake.read(written, where={"as_of": as_of}).to_pylist() if row["unit"] in {"share", "ratio"}]
+    create_table_artifact(
+        key="campaign-response",
+        table=[
+            {"figure": row["kpi"], "about": row["subject"], "value": round(row["value"], 4)}
+            for row in rates
+            if row["low"] is not None or row["high"] is not None
+        ],
+        description=f"What campaigns brought until {as_of}",
+    )
