@@ -13,15 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.campaigns.held_out import contamination
-from tasks.campaigns.playbook_file import load
 from tasks.lake import Lake
-from tests.campaigns.town import AS_OF, PRODUCTS, Resident, Town, rows
+from tests.campaigns.town import AS_OF, PRODUCTS, Resident, Town, everybody_in, rows
 
 
 def everybody_treated(lake: Lake, *residents: Resident) -> Town:
-    book = load(None)
-    plays = tuple(play.model_copy(update={"holdout_share": 0.0}) for play in book.plays)
-    return Town(lake, residents, playbook=book.model_copy(update={"plays": plays})).settle()
+    return Town(lake, residents, playbook=everybody_in()).settle()
 
 
 def files(lake: Lake, day: date = AS_OF) -> Path:

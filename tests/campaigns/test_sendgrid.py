@@ -1,61 +1,22 @@
 """Drafts in SendGrid: what lies there afterwards, and what was asked for on the way."""
 
-import itertools
 import logging
 import re
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from tasks.campaigns import deliver
 from tasks.campaigns import sendgrid_wire as wire_module
 from tasks.campaigns.opt_outs import store
-from tasks.campaigns.sendgrid_account import read_suppressions
-from tasks.campaigns.sendgrid_wire import ForbiddenRequestError, Wire, check_request
+from tasks.campaigns.sendgrid_account import check_account, read_suppressions
+from tasks.campaigns.sendgrid_wire import ForbiddenRequestError, check_request
 from tasks.campaigns.settings import SendGridSettings
 from tasks.errors import ConfigurationError, TransientError
 from tasks.lake import Lake
-from tests.campaigns.fake_sendgrid import API_KEY, FakeSendGrid, Fault
-from tests.campaigns.town import AS_OF, PERSON_KEY, Resident, Town
-
-WELCOME = f"Welcome, {AS_OF}, en"
-WORK_AND_MONEY = ("schedule", "/mail/send", "erasejob", "test/send")
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1_511_000_000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Remember how long."""
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def account(fake: FakeSendGrid, **changes) -> SendGridSettings:
-    return SendGridSettings(sender_id=1, suppression_group_id=103, base_url=fake.url, **changes)
-
-
-def wire_to(fake: FakeSendGrid, clock: Clock | None = None, key: str = API_KEY, **changes) -> Wire:
-    clock = clock or Clock()
-    return Wire(SecretStr(key), account(fake, **changes), clock=clock, sleep=clock.sleep)
-
-
-def newcomers(lake: Lake, fake: FakeSendGrid, *names: str, **changes) -> Town:
-    return Town(lake, tuple(Resident(name, "new") for name in names), sendgrid=account(fake, **changes)).settle()
-
-
-# Nobody of these is drawn into the hold-out of Welcome (share 0.1) under the town's key.
-NAMES = ("Bob", "Ana", "Cleo")
+from tests.campaigns.fake_sendgrid import FakeSendGrid, Fault
+from tests.campaigns.newcomers import NAMES, WELCOME, Clock, newcomers, wire_to
+from tests.campaigns.town import AS_OF, PERSON_KEY, Town
 
 
 @pytest.fixture
@@ -98,37 +59,6 @@ def test_a_plan_asks_the_account_nothing(town, sendgrid):
     assert (sendgrid.requests, line.status) == ([], "planned")
 
 
-def test_a_changed_text_updates_the_draft_and_makes_no_second_one(town, sendgrid):
-    town.make(applied=True, wire=wire_to(sendgrid))
-    play = town.playbook.play("welcome")
-    texts = play.texts["en"].model_copy(update={"headline": "Hello and welcome"})
-    new = play.model_copy(update={"texts": {**play.texts, "en": texts}})
-    plays = tuple(new if one.id == "welcome" else one for one in town.playbook.plays)
-    town.playbook = town.playbook.model_copy(update={"plays": plays})
-    town.make(applied=True, wire=wire_to(sendgrid))
-    assert "Hello and welcome" in sendgrid.draft(WELCOME)["email_config"]["html_content"]
-    assert len(sendgrid.designs) == 1
-
-
-def test_a_draft_that_a_person_changed_stays_as_the_person_left_it(town, sendgrid):
-    town.make(applied=True, wire=wire_to(sendgrid))
-    sendgrid.draft(WELCOME)["email_config"]["subject"] = "Better words"
-    [line] = town.make(applied=True, wire=wire_to(sendgrid)).drafts
-    assert (line.status, sendgrid.draft(WELCOME)["email_config"]["subject"]) == ("edited", "Better words")
-
-
-@pytest.mark.parametrize("status", ["scheduled", "triggered"])
-def test_a_draft_that_a_person_released_gets_no_further_contact_and_no_change(town, sendgrid, status):
-    town.make(applied=True, wire=wire_to(sendgrid))
-    sendgrid.draft(WELCOME)["status"] = status
-    town.residents = (*town.residents, Resident("Ida", "new"))
-    town.settle()
-    sendgrid.requests.clear()
-    [line] = town.make(applied=True, wire=wire_to(sendgrid)).drafts
-    assert (line.status, "ida@example.com" in sendgrid.contacts) == (status, False)
-    assert not [one for one in sendgrid.written() if "lists" not in one]
-
-
 def test_an_opt_out_between_plan_and_apply_never_reaches_the_wire(town, sendgrid):
     town.make(applied=False)
     assert town.members()["Ana"]["arm"] == "treated"
@@ -138,52 +68,17 @@ def test_an_opt_out_between_plan_and_apply_never_reaches_the_wire(town, sendgrid
     assert (town.members()["Ana"]["arm"], town.members()["Ana"]["reason"]) == ("left_out", "said no to e-mail")
 
 
-def test_an_opt_out_while_contacts_are_uploaded_stops_the_next_batch(lake, sendgrid):
-    town = newcomers(lake, sendgrid, *NAMES, contacts_per_request=1)
-    answer, told = sendgrid.answer, []
-
-    def answer_and_hear_no(request):
-        if request.method == "PUT" and not told:
-            told.append("no")
-            town.says_no("Bob")
-        return answer(request)
-
-    sendgrid.answer = answer_and_hear_no
-    [line] = town.make(applied=True, wire=wire_to(sendgrid, contacts_per_request=1)).drafts
-    assert line.stopped == 1
-    assert "bob@example.com" not in sendgrid.contacts
-    assert (town.members()["Bob"]["arm"], town.members()["Bob"]["applied"]) == ("left_out", False)
-
-
-def test_who_opts_out_afterwards_is_taken_off_the_lists_of_open_drafts_of_earlier_days(town, sendgrid):
-    town.make(applied=True, wire=wire_to(sendgrid))
-    town.says_no("Bob", at=datetime(2017, 11, 16, tzinfo=UTC))
-    town.settle(AS_OF + timedelta(days=2))
-    town.says_no("Bob", at=datetime(2017, 11, 16, tzinfo=UTC))
-    town.make(AS_OF + timedelta(days=2), applied=True, wire=wire_to(sendgrid))
-    assert sorted(sendgrid.on_list(WELCOME)) == ["ana@example.com", "cleo@example.com"]
-    assert "bob@example.com" in sendgrid.contacts  # the contact and its suppressions stay
-
-
-def test_a_changed_address_replaces_the_old_one_on_the_list(town, sendgrid):
-    town.make(applied=True, wire=wire_to(sendgrid))
-    town.residents = tuple(replace(r, email="robert@example.com") if r.name == "Bob" else r for r in town.residents)
-    town.settle().make(applied=True, wire=wire_to(sendgrid))
-    assert sorted(sendgrid.on_list(WELCOME)) == ["ana@example.com", "cleo@example.com", "robert@example.com"]
-
-
-@pytest.mark.parametrize("kind", ["unsubscribes", "bounces", "spam_reports", "invalid_emails", "group"])
-def test_whoever_is_suppressed_at_the_account_is_left_out(town, sendgrid, kind):
+def test_whoever_is_suppressed_at_the_account_is_left_out(lake, sendgrid):
+    kinds = {"Ana": "unsubscribes", "Bob": "bounces", "Cleo": "spam_reports", "Dan": "invalid_emails", "Eve": "group"}
+    town = newcomers(lake, sendgrid, *kinds)
     noise = [f"stranger{number}@example.com" for number in range(700)]  # more than a page
-    if kind == "group":
-        sendgrid.groups[103] = [*noise, "Ana@Example.com"]
-    else:
-        sendgrid.suppressions[kind] = [*noise, "Ana@Example.com"]
-    found = read_suppressions(wire_to(sendgrid))
-    store(town.lake, found, AS_OF, PERSON_KEY.get_secret_value())
+    sendgrid.suppressions.update({kind: [*noise, f"{name}@Example.com"] for name, kind in kinds.items()})
+    sendgrid.groups[103] = [*noise, "Eve@Example.com"]
+    store(town.lake, read_suppressions(wire_to(sendgrid)), AS_OF, PERSON_KEY.get_secret_value())
     town.make(applied=True, wire=wire_to(sendgrid))
-    assert "ana@example.com" not in sendgrid.contacts
-    assert town.members()["Ana"]["reason"] == "opted out, bounced or complained on a sending platform"
+    assert sendgrid.contacts == {}
+    told = {row["reason"] for row in town.members().values()}
+    assert told == {"opted out, bounced or complained on a sending platform"}
     assert "@" not in str(town.lake.read(town.lake.latest("suppressions"), columns=["address_hash", "kind"]))
 
 
@@ -193,39 +88,6 @@ def test_reading_the_same_suppressions_again_writes_nothing_and_a_lifted_one_goe
     assert first == again
     store(town.lake, {}, AS_OF, "key")
     assert len(town.lake.read(town.lake.latest("suppressions"))) == 0
-
-
-def test_a_run_killed_half_way_goes_on_with_whom_it_had_not_reached(lake, sendgrid, monkeypatch):
-    names = [f"Ida{number:02}" for number in range(40)]
-    town = newcomers(lake, sendgrid, *names, contacts_per_request=10)
-    batches = itertools.count()
-    push = deliver._acknowledge
-
-    def die_at_the_third(*args):
-        push(*args)
-        if next(batches) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(deliver, "_acknowledge", die_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        town.make(applied=True, wire=wire_to(sendgrid, contacts_per_request=10))
-    monkeypatch.undo()
-    reached = len(sendgrid.contacts)
-    sendgrid.requests.clear()
-    [line] = town.make(applied=True, wire=wire_to(sendgrid, contacts_per_request=10)).drafts
-    treated = sum(member["arm"] == "treated" for member in town.members().values())
-    sent = [contact["email"] for r in sendgrid.requests if r.method == "PUT" for contact in r.body["contacts"]]
-    assert (reached, line.unchanged, len(sent)) == (30, 30, treated - 30)
-    assert len(sendgrid.on_list(WELCOME)) == treated
-    assert len(sendgrid.singlesends) == 1
-
-
-def test_an_answer_lost_after_the_draft_was_made_does_not_make_a_second_one(town, sendgrid):
-    sendgrid.faults.append(Fault("POST", "/v3/marketing/singlesends", 0, after=True))
-    with pytest.raises(TransientError, match="got no answer"):
-        town.make(applied=True, wire=wire_to(sendgrid))
-    town.make(applied=True, wire=wire_to(sendgrid))
-    assert [one["name"] for one in sendgrid.singlesends.values()] == [WELCOME]
 
 
 def test_a_rate_limit_is_waited_out_until_the_moment_it_names(town, sendgrid):
@@ -244,11 +106,12 @@ def test_a_longer_wait_than_configured_is_handed_back_with_its_length(town, send
     assert error.value.wait_seconds == 3600
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 0])
-def test_a_passing_fault_of_the_upsert_is_tried_again(town, sendgrid, status):
-    sendgrid.faults.append(Fault("PUT", "/v3/marketing/contacts", status, times=2))
+def test_passing_faults_of_the_upsert_are_tried_again(town, sendgrid):
+    for status in (500, 502, 503, 0):
+        sendgrid.faults.append(Fault("PUT", "/v3/marketing/contacts", status))
     town.make(applied=True, wire=wire_to(sendgrid))
     assert len(sendgrid.on_list(WELCOME)) == 3
+    assert not any(fault.times for fault in sendgrid.faults)
 
 
 def test_an_import_is_followed_until_its_status_says_it_is_over(town, sendgrid):
@@ -314,9 +177,15 @@ def test_a_field_made_by_somebody_else_in_the_meantime_is_used(town, sendgrid):
         (lambda fake: fake.faults.append(Fault("GET", ".*", 302, headers={"Location": "http://x/"})), "redirected"),
     ],
 )
-def test_an_account_that_cannot_be_used_stops_with_what_to_do(town, sendgrid, spoil, words):
+def test_an_account_that_cannot_be_used_is_told_with_what_to_do(sendgrid, spoil, words):
     spoil(sendgrid)
     with pytest.raises(ConfigurationError, match=words):
+        check_account(wire_to(sendgrid))
+
+
+def test_nothing_is_written_to_an_account_that_cannot_be_used(town, sendgrid):
+    sendgrid.senders.clear()
+    with pytest.raises(ConfigurationError, match="no sender 1"):
         town.make(applied=True, wire=wire_to(sendgrid))
     assert sendgrid.written() == []
 
@@ -334,23 +203,6 @@ def test_no_address_is_logged(town, sendgrid, caplog):
     sendgrid.refused["ana@example.com"] = "bad"
     summary = town.make(applied=True, wire=wire_to(sendgrid))
     assert "example.com" not in caplog.text.replace("shop.example.com", "") + summary.model_dump_json()
-
-
-def test_nothing_that_schedules_sends_or_subscribes_is_ever_asked_for(lake, sendgrid):
-    """Everything a run can do at the account, looked at on the wire: a first day, changes, opt-outs, a later day."""
-    residents = (Resident("Ana", "at_risk", moved_from="vip"), Resident("Bob", "new"), Resident("Cleo", "vip"),
-                 Resident("Dan", "lapsing"), Resident("Eve", "loyal", language="de"))  # fmt: skip
-    town = Town(lake, residents, sendgrid=account(sendgrid)).settle()
-    for number in range(3):
-        day = AS_OF + timedelta(days=number)
-        town.settle(day).make(day, applied=True, wire=wire_to(sendgrid))
-        town.says_no("Dan", at=datetime(2017, 12, 1, tzinfo=UTC))
-    assert len(sendgrid.singlesends) >= 3
-    assert {one["status"] for one in sendgrid.singlesends.values()} == {"draft"}
-    for request in sendgrid.requests:
-        assert not [word for word in WORK_AND_MONEY if word in request.path]
-        assert "send_at" not in str(request.body)
-        assert not (request.method == "DELETE" and "suppression" in request.path)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,20 @@ LONG_AGO = datetime(2017, 1, 1, tzinfo=UTC)
 KEY = b"a key that is long enough"
 PERSON_KEY = SecretStr("a key for people")
 SHOP = Brand(name="Harbour & Sons", website="https://shop.example.com", support_email="help@example.com")
+
+
+@cache
+def packaged(*plays: str) -> Playbook:
+    """The packaged playbook, read once; only the named plays where some are named."""
+    book = load(None)
+    return book.model_copy(update={"plays": tuple(p for p in book.plays if p.id in plays)}) if plays else book
+
+
+@cache
+def everybody_in(*plays: str) -> Playbook:
+    """The same with nobody held out."""
+    book = packaged(*plays)
+    return book.model_copy(update={"plays": tuple(p.model_copy(update={"holdout_share": 0.0}) for p in book.plays)})
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ class Town:
 
     lake: Lake
     residents: tuple[Resident, ...]
-    playbook: Playbook = field(default_factory=lambda: load(None))
+    playbook: Playbook = field(default_factory=packaged)
     control_share: float = 0.0
     outbox: str = ""
     sendgrid: SendGridSettings | None = None

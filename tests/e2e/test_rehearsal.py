@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
-from world import AT
 
 from tasks.destinations.registry import all_platforms, missing_modules
 from tasks.destinations.rehearsal.run import rehearse
+from tests.destinations.world import AT
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -6,13 +6,15 @@ import boto3
 import orjson
 import pytest
 from moto.server import ThreadedMotoServer
-from world import AS_OF, AT, KEY, LOOSE, outbox, plain_connect, retailer
 
 from tasks.destinations import apply as apply_module
 from tasks.destinations.apply import apply_plan
 from tasks.destinations.journal import journal_files
 from tasks.destinations.plan import make_plan
 from tasks.destinations.registry import platform_of
+from tests.destinations.world import AS_OF, AT, KEY, LOOSE, outbox, plain_connect, retailer
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

@@ -8,21 +8,22 @@ import time
 from pathlib import Path
 
 import pytest
-from world import AS_OF, AT, KEY, LOOSE, outbox, plain_connect, retailer
 
 from tasks.destinations.apply import apply_plan
 from tasks.destinations.journal import FOLDER, journal_files
 from tasks.destinations.plan import make_plan
 from tasks.errors import TransientError
 from tasks.lake import Lake
+from tests.destinations.world import AS_OF, AT, KEY, LOOSE, outbox, plain_connect, retailer
+
+pytestmark = pytest.mark.e2e
 
 PEOPLE = {f"c{i:03}": "vip" for i in range(60)}
 PROGRAM = """
-import sys, time
+import time
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {here!r})
-from world import AT, KEY, outbox, plain_connect
+from tests.destinations.world import AT, KEY, outbox, plain_connect
 from tasks.destinations import apply
 from tasks.destinations.plan import read_plan
 from tasks.destinations.registry import platform_of
@@ -44,7 +45,7 @@ print("done", flush=True)
 
 
 def start(lake: Lake, out: Path, marks: Path) -> "subprocess.Popen[bytes]":
-    code = PROGRAM.format(here=str(Path(__file__).parent), marks=str(marks), root=lake.root, out=str(out))
+    code = PROGRAM.format(marks=str(marks), root=lake.root, out=str(out))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
 
