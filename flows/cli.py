@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import click
 
@@ -133,13 +133,14 @@ def run(config: str, as_of: date | None, push: str, lake: str | None, as_json: b
 def _run_daily_job(config: str, as_of: date | None, push: str, lake: str | None, *, as_json: bool) -> None:
     from flows.console import progress, show_json
     from flows.show import show_summary
+    from flows.summary import RunSummary
     from tasks.config import load_config
 
     load_config(config, {"lake": lake} if lake else None)  # a mistake in the file is told before a server starts
     with progress():
         from flows.segment_customers import segment_customers
 
-        summary = segment_customers(config, as_of, "apply" if push == "apply" else "plan", lake)
+        summary = cast(RunSummary, segment_customers(config, as_of, "apply" if push == "apply" else "plan", lake))
     if as_json:
         show_json(summary.model_dump(mode="json"))
     else:

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Scheduled
 
+from flows.approval import end_unapproved
 from tasks.alerts.messages import Alert
 from tasks.alerts.task import raise_alert
 
@@ -52,6 +53,8 @@ def given_up_tag(run: FlowRun) -> str:
 def restart_run(flow_run_id: str = "", max_restarts: int = 2, delay_seconds: int = 30) -> dict[str, str]:
     """Put failed or crashed flow runs back into their queue, or raise the final alert.
 
+    A sweep over all runs also ends those that nobody approved in time.
+
     Args:
         flow_run_id: The run that failed; left out, every restartable run that failed within the last day is looked at,
             for an automation that meets a busy server does not fire a second time.
@@ -60,6 +63,9 @@ def restart_run(flow_run_id: str = "", max_restarts: int = 2, delay_seconds: int
             may still arrive, for it would hit the new attempt.
     """
     with get_client(sync_client=True) as client:
+        if not flow_run_id:
+            for run in end_unapproved(client, datetime.now(UTC)):
+                get_run_logger().info("Run %s was not approved in time and has ended", run.id)
         runs = [client.read_flow_run(UUID(flow_run_id))] if flow_run_id else failed_runs(client)
         return {str(run.id): treat(client, run, max_restarts, delay_seconds).value for run in runs}
 

@@ -5,17 +5,29 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
+from flows.approval import (
+    APPROVE_WITHIN_HOURS,
+    Prepared,
+    await_approval,
+    prepared_before,
+    require_deployment,
+    too_late,
+    unapproved,
+)
+from flows.plan_page import show_plan
 from flows.stages import kept
 from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
-from tasks.config import load_config
+from tasks.config import Config, load_config
 from tasks.destinations.task import find_secret, plan_push
 from tasks.features.task import measure_customers
 from tasks.intake.concerned import mark_refreshed
 from tasks.intake.task import collect_sources
+from tasks.lake import Lake
 from tasks.lake.opened import open_lake
 from tasks.measurement.task import report_results
 from tasks.recommendations.task import recommend_products
@@ -29,8 +41,11 @@ def segment_customers(
     as_of: date | None = None,
     push: Literal["plan", "apply"] = "plan",
     lake: str | None = None,
+    *,
     release: tuple[str, ...] = (),
-) -> RunSummary:
+    approve: bool = False,
+    approve_within_hours: float = APPROVE_WITHIN_HOURS,
+) -> RunSummary | State[RunSummary]:
     """Turn raw orders into segments, report them, and plan or push what changed.
 
     Args:
@@ -39,28 +54,53 @@ def segment_customers(
         push: "plan" says what would be sent; "apply" sends exactly that.
         lake: Overrides the lake of the configuration.
         release: Brakes that a person releases for this run, as "destination" or "destination:check".
+        approve: Before anything is drafted or pushed, wait until a person has looked at the plan and approved it.
+        approve_within_hours: Without an approval by then, the run ends with nothing sent.
     """
     settings = load_config(config, {"lake": lake} if lake else None)
     day = as_of or scheduled_day(settings.timezone)
     tables = open_lake(settings)
-    keep = kept(settings)
+    asks, sends = approve and push == "apply", push == "apply"
+    if asks:
+        require_deployment()
+    made = (prepared_before(tables) if asks else None) or prepare(settings, day, tables, draft=sends and not asks)
+    campaigns = made.campaigns
+    if asks:
+        made, approval = await_approval(tables, made, approve_within_hours)
+        if too_late(made):
+            return unapproved(approve_within_hours)
+        release = (*release, *approval.release)
+        campaigns = apply_campaigns(settings, day, made.known, approval.approved_by)
+        show_campaigns(campaigns)
+    pushed = push_and_tell(settings, made.plan, release) if sends else None
 
+    known = made.known.having(*campaigns.written, tables.latest("check_results"))
+    summary = summarise(tables, known, day, settings.currency)
+    done = {
+        "pushes": pushes_of(made.plan, pushed),
+        "campaigns": campaigns_of(campaigns),
+        "mode": push,
+        "report": made.report,
+    }
+    return summary.model_copy(update=done)
+
+
+def prepare(settings: Config, day: date, tables: Lake, *, draft: bool) -> Prepared:
+    """Everything from new orders to the plan of the push; campaigns are drafted, or planned only."""
+    keep = kept(settings)
     collect_sources(settings, day, find_secret)
     known = read_opt_outs(settings, day, take_in_and_tell(settings, day, tables))
     known = keep(measure_customers)(settings, day, known)
     known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
     mark_refreshed(tables, known)
     known = keep(recommend_products)(settings, day, known)
-    campaigns = apply_campaigns(settings, day, known) if push == "apply" else keep(plan_campaigns)(settings, day, known)
+    campaigns = apply_campaigns(settings, day, known) if draft else keep(plan_campaigns)(settings, day, known)
     show_campaigns(campaigns)
     known = known.having(*campaigns.written)
     report = report_results(settings, day, known)
     plan = plan_push(settings, day, known)
-    pushed = push_and_tell(settings, plan, release) if push == "apply" else None
-
-    summary = summarise(tables, known.having(tables.latest("check_results")), day, settings.currency)
-    done = {"pushes": pushes_of(plan, pushed), "campaigns": campaigns_of(campaigns), "mode": push, "report": report}
-    return summary.model_copy(update=done)
+    show_plan(plan)
+    return Prepared(known=known, campaigns=campaigns, report=report, plan=plan)
 
 
 def scheduled_day(timezone: str) -> date:

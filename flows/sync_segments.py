@@ -5,6 +5,7 @@ from typing import Literal
 
 from prefect import flow
 
+from flows.plan_page import show_plan
 from flows.summary import Pushed, pushes_of
 from flows.telling import push_and_tell
 from tasks.config import Config, load_config
@@ -38,7 +39,9 @@ def sync_segments(
     day = newest_day(lake)
     known = Snapshots.of(lake.latest(table) for table in SOURCES)
     if mode == "plan":
-        return pushes_of(plan_push(settings, day, known), None)
+        plan = plan_push(settings, day, known)
+        show_plan(plan)
+        return pushes_of(plan, None)
     plan = plan_replay(settings, day, known)
     return pushes_of(plan, push_and_tell(settings, plan, release))
 

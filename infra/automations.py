@@ -34,6 +34,7 @@ RAISED_BY_RUNS: frozenset[Kind] = frozenset(
         "grade-dropped",
         "brake-pulled",
         "dead-letters-waiting",
+        "approval-awaited",
     }
 )
 LATE_SECONDS = 600

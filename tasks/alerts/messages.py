@@ -22,6 +22,7 @@ Kind = Literal[
     "grade-dropped",
     "brake-pulled",
     "dead-letters-waiting",
+    "approval-awaited",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,79}")
@@ -95,6 +96,11 @@ TEXTS: Mapping[Kind, Text] = {
         "Updates of {where} were refused and wait as dead letters.",
         "The customers concerned are not in the audiences they belong to.",
         "Mend what the reasons name, then replay.",
+    ),
+    "approval-awaited": Text(
+        "A run of {where} has a plan and waits for somebody to approve it.",
+        "Nothing is sent until then; without an approval in time the run ends with nothing sent.",
+        "A person must look at the plan among the run's artifacts, then press Resume to send it or Cancel to refuse.",
     ),
 }
 
