@@ -300,25 +300,20 @@ def rehearse(customers: int, faults: float, platform: tuple[str, ...], as_json: 
 def platforms(as_json: bool) -> None:
     """List the platforms that segments can be pushed to, and what each can do."""
     from flows.console import show_json, show_table
-    from tasks.destinations.registry import all_platforms, missing_modules
+    from tasks.destinations.page import describe_platforms
 
-    rows = [
-        {
-            "platform": one.slug,
-            "title": one.title,
-            "version": one.api_version,
-            "retires": str(one.retires or ""),
-            "rows_per_request": one.limits.rows,
-            "lists": one.uses_lists,
-            "reads_opt_outs": one.reads_opt_outs,
-            "install": f"pip install 'retail-segmentation[{one.extra}]'" if missing_modules(one) else "",
-        }
-        for one in all_platforms()
-    ]
+    rows = describe_platforms()
     if as_json:
-        show_json(rows)
-    else:
-        show_table("Platforms", list(rows[0]), [list(row.values()) for row in rows])
+        show_json([row.model_dump() for row in rows])
+        return
+    show_table(
+        "Platforms",
+        ["platform", "sends", "limits", "opt-outs", "laws kept", "install"],
+        [
+            [r.platform, r.sends, r.limits, r.opt_outs, f"{r.laws_kept} of {r.laws}", r.install or "is here"]
+            for r in rows
+        ],
+    )
 
 
 @main.command()

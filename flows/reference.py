@@ -1,4 +1,4 @@
-"""The generated parts of the README: configuration keys, tables, features, commands. A test keeps them fresh.
+"""The generated parts of the README: configuration, tables, features, commands, platforms. A test keeps them fresh.
 
 `python -m flows.reference` rewrites them in place.
 """
@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from flows.cli import main as command_line
 from tasks.config import Config
+from tasks.destinations.page import describe_platforms, read_laws
 from tasks.intake.columns import DATASETS
 from tasks.lake.contracts import CONTRACTS
 
@@ -81,6 +82,24 @@ def source_columns() -> str:
     return table(("dataset", "column", "meaning"), rows)
 
 
+def platforms() -> str:
+    """Every platform: what it can do, and which laws of the suite it keeps."""
+    rows = [
+        (
+            f"[{row.title}]({row.docs})", row.recognised_by, row.holds, row.sends, row.limits, row.opt_outs,
+            row.version, f"{row.laws_kept} of {row.laws}",
+        )
+        for row in describe_platforms()
+    ]  # fmt: skip
+    headers = ("platform", "recognised by", "holds", "sends", "limits", "opt-outs", "version", "laws kept")
+    laws = [
+        f"- {law.replace('_', ' ')}"
+        + (f" (not for {', '.join(where.without_meaning)})" if where.without_meaning else "")
+        for law, where in read_laws().items()
+    ]
+    return "\n".join([table(headers, rows), "", "The laws:", "", *laws])
+
+
 def commands() -> str:
     """Every command with its help."""
     rows = [
@@ -97,6 +116,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "tables": tables,
     "features": features,
     "commands": commands,
+    "platforms": platforms,
 }
 
 

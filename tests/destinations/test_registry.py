@@ -4,8 +4,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from world import AS_OF, AT, KEY, LOOSE, PEOPLE, assign, plain_connect, retailer
 
+from tasks.config import DestinationSettings
 from tasks.destinations import registry
+from tasks.destinations.apply import apply_plan
+from tasks.destinations.forget import forget
+from tasks.destinations.page import describe_platforms
+from tasks.destinations.plan import make_plan
 from tasks.destinations.registry import all_platforms, missing_modules, platform_of, require_modules, retiring
 from tasks.errors import ConfigurationError
 
@@ -15,6 +21,25 @@ PLATFORMS = Path(registry.__file__).parent / "platforms"
 def test_adding_one_file_adds_a_platform(parrot) -> None:
     assert platform_of("parrot") is parrot.PLATFORM
     assert [one.slug for one in all_platforms()] == sorted(one.slug for one in all_platforms())
+
+
+def test_a_tenth_platform_is_planned_pushed_left_and_erased_without_a_change_elsewhere(tmp_path: Path, parrot) -> None:
+    before = len(all_platforms()) - 1
+    lake, where = (
+        retailer(tmp_path / "lake"),
+        DestinationSettings(platform="parrot", released=True, audience=("loyal",)),
+    )
+    for hour, people in enumerate(({"ben", "cleo"}, {"ben", "cleo"}, {"cleo"})):
+        assign(lake, PEOPLE | dict.fromkeys({"ben", "cleo"} - people, "vip"))
+        at = AT.replace(hour=6 + hour)
+        plan, _ = make_plan(lake, [], [where], LOOSE, as_of=AS_OF, at=at, person_key=KEY)
+        assert apply_plan(lake, plan, [where], plain_connect(), at=at, person_key=KEY).complete
+        assert set(parrot.PEOPLE) == people
+    assert [len(batch) for batch in parrot.WIRE] == [2, 1]  # the second push had nothing to say
+    forget(lake, "cleo", [where], plain_connect(), request_id="r", buckets=16, at=AT, person_key=KEY)
+    assert parrot.PEOPLE == {}
+    (row,) = [one for one in describe_platforms() if one.platform == "parrot"]
+    assert (len(describe_platforms()), row.laws_kept) == (before + 1, 0)
 
 
 def test_an_unknown_platform_is_answered_with_those_there_are() -> None:

@@ -1,6 +1,9 @@
 """The laws every platform keeps, found through the registry: a new platform without them cannot be forgotten."""
 
+import inspect
+import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -17,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "destinations"))
 from world import AS_OF, AT, KEY, LOOSE, assign, customer, retailer, rows
 
 from tasks.config import DestinationSettings
+from tasks.destinations import page
 from tasks.destinations.accounts import account_of
 from tasks.destinations.answers import Conversation
 from tasks.destinations.apply import apply_plan
@@ -24,6 +28,7 @@ from tasks.destinations.connect import connector, surveyor
 from tasks.destinations.desired import chosen_fields, key_of
 from tasks.destinations.http import HttpSession, Patience, TokenStore
 from tasks.destinations.limits import batches, size_bytes, unpaced
+from tasks.destinations.page import read_laws
 from tasks.destinations.plan import Plan, make_plan
 from tasks.destinations.platform import (
     Answer,
@@ -39,7 +44,7 @@ from tasks.destinations.platform import (
     text,
 )
 from tasks.destinations.prepare import missing, prepare
-from tasks.destinations.registry import all_platforms, missing_modules
+from tasks.destinations.registry import all_platforms, missing_modules, platform_of
 from tasks.destinations.rehearsal.fake import Fake, Weather, serve
 from tasks.destinations.rehearsal.stage import all_fakes
 from tasks.errors import ConfigurationError, SegmentationError
@@ -54,6 +59,7 @@ PEOPLE = {
     "gus": "loyal",
     "hana": "dormant",
 }
+RECORD = Path(page.__file__).with_name("laws.json")
 LISTS = tuple(sorted(set(PEOPLE.values())))
 HASTE = Patience(attempts=15, first_seconds=0.0, longest_seconds=0.0, failures_in_a_row=2)
 SAMPLE = {Kind.TEXT: "Talk to them", Kind.NUMBER: 12.5, Kind.INTEGER: 7, Kind.TEXTS: ["sku-1", "sku-2"]}
@@ -177,6 +183,49 @@ def theatre(request: pytest.FixtureRequest) -> Iterator[Theatre]:
         fake.seed([customer(name) for name in (*PEOPLE, "invalid")])
         settings = DestinationSettings(platform=platform.slug, secret="s", settings=fake.settings(), released=True)
         yield Theatre(platform, fake, settings)
+
+
+@pytest.fixture(autouse=True)
+def recorded(request: pytest.FixtureRequest, outcome: object) -> Iterator[None]:
+    """The record of the laws (laws.json) says of each platform what the suite finds; RECORD_LAWS=1 writes it."""
+    yield
+    given = getattr(request.node, "callspec", None)
+    platform = given and (given.params.get("theatre") or given.params.get("platform"))
+    if platform is None or platform != platform_of(platform.slug) or str(outcome) not in FOUND:
+        return  # another way of sending adds tests of a law, not a law
+    law, found = request.node.originalname.removeprefix("test_"), FOUND[str(outcome)]
+    if os.environ.get("RECORD_LAWS"):
+        record(law, platform.slug, found)
+    elif not missing_modules(platform):
+        assert platform.slug in getattr(read_laws()[law], found), f"run: RECORD_LAWS=1 pytest {Path(__file__).name}"
+
+
+FOUND = {"passed": "kept", "skipped": "without_meaning"}
+
+
+def record(law: str, slug: str, found: str) -> None:
+    laws = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    for name in FOUND.values():
+        here = set(laws.setdefault(law, {}).get(name, ()))
+        laws[law][name] = sorted(here | {slug} if name == found else here - {slug})
+    ordered = {name: laws[name] for name in laws_of_the_suite() if name in laws}
+    RECORD.write_text(json.dumps(ordered, indent=1) + "\n")
+
+
+def laws_of_the_suite() -> list[str]:
+    """Every test of this module that is about one platform, in the order of the file."""
+    return [
+        name.removeprefix("test_")
+        for name, test in globals().items()
+        if name.startswith("test_") and {"theatre", "platform"} & set(inspect.signature(test).parameters)
+    ]
+
+
+def test_the_record_names_every_law_and_every_platform_and_nothing_else() -> None:
+    slugs = sorted(platform.slug for platform in all_platforms())
+    assert list(read_laws()) == laws_of_the_suite()
+    for law, where in read_laws().items():
+        assert sorted(where.kept + where.without_meaning) == slugs, law
 
 
 def test_every_platform_has_a_stand_in() -> None:
