@@ -4,16 +4,19 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Config, DestinationSettings, load_config
+from tasks.config import Config, DestinationSettings, Source, load_config
 from tasks.destinations.apply import Connect
 from tasks.destinations.desired import chosen_fields, key_of
 from tasks.destinations.platform import Target
 from tasks.destinations.registry import platform_of
-from tasks.destinations.task import connect_accounts
-from tasks.errors import SegmentationError
+from tasks.destinations.task import connect_accounts, find_secret
+from tasks.errors import ConfigurationError, SegmentationError
 from tasks.intake.inspection import check_sources
+from tasks.intake.sources.pull import check_source
+from tasks.intake.sources.wire import Patience
 from tasks.lake.opened import open_lake
 from tasks.lake.storage import filesystem
+from tasks.segments.proof import prove
 from tasks.segments.segmentation import read_rules
 
 
@@ -59,10 +62,27 @@ def _check_sources(config: Config) -> Iterator[Finding]:
         )
     wrong = {problem.source for problem in problems}
     for source in config.sources:
-        if source.name not in wrong:
-            yield Finding(verdict="passed", subject=f"source {source.name}", message=source.files or source.connector)
+        if source.connector:
+            yield _check_connector(config, source)
+        elif source.name not in wrong:
+            yield Finding(verdict="passed", subject=f"source {source.name}", message=source.files)
     if not config.sources:
         yield Finding(verdict="stopped", subject="sources", message="No source is configured. Add one under `sources`.")
+
+
+def _check_connector(config: Config, source: Source) -> Finding:
+    """What the source itself answers; one that is not required tells, for a run goes on without it."""
+    subject = f"source {source.name}"
+    try:
+        return Finding(
+            verdict="passed",
+            subject=subject,
+            message=check_source(open_lake(config), source, find_secret, Patience(attempts=2)),
+        )
+    except ConfigurationError as error:
+        return _stopped(subject, error)
+    except SegmentationError as error:
+        return Finding(verdict="stopped" if source.required else "told", subject=subject, message=str(error))
 
 
 def _check_rules(config: Config) -> Iterator[Finding]:
@@ -73,6 +93,13 @@ def _check_rules(config: Config) -> Iterator[Finding]:
         return
     count = f"{len(rules.file.primary)} segments, {len(rules.file.audiences)} audiences"
     yield Finding(verdict="passed", subject="segments", message=f"{rules.address}: {count}")
+    for name in prove(rules.file).undecided:
+        yield Finding(
+            verdict="told",
+            subject=f"rule {name}",
+            message="Too entangled with the rules before it to prove that anybody can get there. "
+            "Add a customer under `examples: in`, or split the rule.",
+        )
 
 
 def _check_destinations(config: Config) -> Iterator[Finding]:

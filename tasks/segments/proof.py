@@ -51,8 +51,8 @@ def prove(rules: RuleFile) -> Proof:
     witnesses: dict[str, Mapping[str, Value]] = {}
     cases = [(rule, rules.primary[:position]) for position, rule in enumerate(rules.primary)]
     for rule, earlier in [*cases, *((audience, ()) for audience in rules.audiences)]:
-        space = _Space([rule, *earlier])
         try:
+            space = _Space([rule, *earlier])
             left = space.remainder(rule, earlier)
             if left:
                 witnesses[rule.id] = space.example(left[0])
