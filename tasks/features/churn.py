@@ -20,11 +20,13 @@ from tasks.features.observation import Floats, Observation
 from tasks.features.training_rows import TrainingRows, one_thread, scaled
 
 Family: TypeAlias = Literal["blend", "linear", "naive", "share", "none"]
+Members: TypeAlias = tuple[Any, ...]
 
 BLEND_CUSTOMERS = 500  # below, trees find patterns in noise
 SMALLEST_CLASS = 20  # a probability cannot be learnt from fewer customers who stayed away, or who came
 SURE = 1e-4
 RECENT_SPEND = "spend_last_13"
+TREES_PER_SHARE = 50
 SEED = 20_171_002
 
 
@@ -32,7 +34,8 @@ SEED = 20_171_002
 class Churn:
     """A fitted model of no order within ``horizon_days``; ``note`` says why it is no richer than it is.
 
-    Log-odds = ``intercept`` + ``slope`` times the members' mean log-odds. Family ``share`` gives everyone the share of
+    Log-odds = ``intercept`` + ``slope`` times the mean log-odds of the members of all ``shares``, each fitted
+    without one group of customers (a linear model on everyone). Family ``share`` gives everyone the share of
     past customers who stayed away; ``none`` knows nothing and predicts missing values; ``naive`` reads
     recent spend alone.
     """
@@ -41,7 +44,7 @@ class Churn:
     horizon_days: int
     names: tuple[str, ...]
     unit_value: float
-    members: tuple[Any, ...]
+    shares: tuple[Members, ...]
     slope: float
     intercept: float
     note: str
@@ -53,7 +56,8 @@ class Churn:
         if self.family == "share":
             return np.full(len(observation), round(float(expit(self.intercept)), 9))
         with one_thread():
-            odds = _log_odds(self.members, scaled(observation, self.names, self.unit_value))
+            matrix = scaled(observation, self.names, self.unit_value)
+            odds = np.mean([_log_odds(members, matrix) for members in self.shares], axis=0)
         chances: Floats = np.round(expit(self.intercept + self.slope * odds), 9)
         return chances
 
@@ -70,19 +74,20 @@ def fit_churn(rows: TrainingRows | None, horizon_days: int, family: Family | Non
             horizon_days=horizon_days,
             names=(),
             unit_value=1.0,
-            members=(),
+            shares=(),
             slope=0.0,
             intercept=float(logit(gone)),
             note=note,
         )
     with one_thread():
-        slope, intercept = _calibrated(rows, chosen)
+        fitted = tuple(_fitted(rows, chosen, inside) for inside in rows.shares())
+        slope, intercept = _calibrated(rows, fitted)
         return Churn(
             family=chosen,
             horizon_days=rows.horizon_days,
             names=rows.names,
             unit_value=rows.unit_value,
-            members=_fitted(rows, chosen, np.ones(len(rows), dtype=bool)),
+            shares=fitted if chosen == "blend" else (_fitted(rows, chosen, rows.everyone()),),
             slope=slope,
             intercept=intercept,
             note=note,
@@ -93,19 +98,19 @@ def _family(rows: TrainingRows | None) -> tuple[Family, str]:
     if rows is None:
         return "none", "No whole window has passed yet: nobody's absence has been seen, so no probability is given."
     smaller = int(min(rows.bought[rows.newest].sum(), (~rows.bought[rows.newest]).sum()))
-    if smaller < SMALLEST_CLASS or not _both_folds(rows):
+    if smaller < SMALLEST_CLASS or not _both_outcomes(rows):
         return "share", f"Only {smaller} customers of the last window differ from the rest: everyone gets the share."
     if rows.customers < BLEND_CUSTOMERS:
         return "linear", f"{rows.customers} customers are too few for trees: a linear model is used."
     return "blend", ""
 
 
-def _both_folds(rows: TrainingRows) -> bool:
-    kinds = {(int(fold), bool(bought)) for fold, bought in zip(rows.fold, rows.bought, strict=True)}
-    return len(kinds) == 4  # noqa: PLR2004 - two folds times two outcomes
+def _both_outcomes(rows: TrainingRows) -> bool:
+    """Whether there are shares to fit on, each with customers who came and customers who did not."""
+    return len(rows.shares()) > 1 and all(0 < rows.bought[share].sum() < share.sum() for share in rows.shares())
 
 
-def _fitted(rows: TrainingRows, family: Family, kept: NDArray[np.bool_]) -> tuple[Any, ...]:
+def _fitted(rows: TrainingRows, family: Family, kept: NDArray[np.bool_]) -> Members:
     matrix, gone = rows.matrix[kept], ~rows.bought[kept]
     if family == "naive":
         recent = {"places": [rows.names.index(RECENT_SPEND)]}
@@ -136,7 +141,7 @@ def _boosted() -> HistGradientBoostingClassifier:
 
 def _extra_trees(rows: int) -> ExtraTreesClassifier:
     return ExtraTreesClassifier(
-        n_estimators=100,
+        n_estimators=TREES_PER_SHARE,
         min_samples_leaf=10,
         max_features=0.3,
         bootstrap=True,
@@ -146,15 +151,14 @@ def _extra_trees(rows: int) -> ExtraTreesClassifier:
     )
 
 
-def _log_odds(members: tuple[Any, ...], matrix: Floats) -> Floats:
+def _log_odds(members: Members, matrix: Floats) -> Floats:
     odds = [logit(np.clip(member.predict_proba(matrix)[:, 1], SURE, 1 - SURE)) for member in members]
     return np.asarray(np.mean(odds, axis=0), dtype=np.float64)
 
 
-def _calibrated(rows: TrainingRows, family: Family) -> tuple[float, float]:
+def _calibrated(rows: TrainingRows, shares: tuple[Members, ...]) -> tuple[float, float]:
     odds = np.zeros(len(rows))
-    for fold in (0, 1):
-        outside = rows.fold == fold
-        odds[outside] = _log_odds(_fitted(rows, family, ~outside), rows.matrix[outside])
+    for inside, members in zip(rows.shares(), shares, strict=True):
+        odds[~inside] = _log_odds(members, rows.matrix[~inside])
     line = LogisticRegression(C=1e6, max_iter=1000).fit(odds[:, None], ~rows.bought)
     return float(line.coef_[0, 0]), float(line.intercept_[0])

@@ -20,11 +20,13 @@ from tasks.features.observation import Floats, Observation
 from tasks.features.training_rows import TrainingRows, one_thread, scaled
 
 Family: TypeAlias = Literal["blend", "linear", "decayed", "nothing"]
+Members: TypeAlias = tuple[Any, ...]
 
 BLEND_CUSTOMERS = 500  # below, trees find patterns in noise
 LINEAR_CUSTOMERS = 100
 DECAYED = "spend_decayed_8"
-MEAN_WEIGHT = 1 / 3  # of the Poisson booster; chosen on six windows of Complete Journey before October 2017
+MEAN_WEIGHT = 1 / 2  # of the Poisson booster; seven windows of Complete Journey before October 2017 are flat around it
+TREES_PER_SHARE = 50
 SEED = 20_171_001
 LINEAR_COLUMNS = (
     *(f"{kind}_decayed_{half}" for kind in ("spend", "visits", "roots") for half in (1, 2, 4, 8, 16)),
@@ -47,17 +49,18 @@ class SpendForecast:
 class ExpectedSpend:
     """A fitted model of spend over ``horizon_days``; ``note`` says why it is simple.
 
-    ``members`` predict the root of spend. ``mean_over_median`` is what customers outside the fit spent in total,
-    divided by the sum of their medians; ``mean_member`` predicts the mean itself, None where customers are few.
+    ``shares`` hold the members that predict the root of spend, fitted once without each group of customers (a linear
+    model on everyone); the forecast is their mean. ``mean_over_median`` is what the customers left out spent in total,
+    divided by the sum of their medians; ``mean_members`` predict the mean itself, none where customers are few.
     """
 
     family: Family
     horizon_days: int
     names: tuple[str, ...]
     unit_value: float
-    members: tuple[Any, ...]
+    shares: tuple[Members, ...]
     mean_over_median: float
-    mean_member: Any
+    mean_members: Members
     note: str
 
     def predict(self, observation: Observation) -> SpendForecast:
@@ -66,10 +69,12 @@ class ExpectedSpend:
             return SpendForecast(np.zeros(len(observation)), np.zeros(len(observation)))
         matrix = scaled(observation, self.names, self.unit_value)
         with one_thread():
-            median = _median(self.members, matrix, self.names, self.horizon_days)
+            carried = [_roots(members, matrix, self.names, self.horizon_days) for members in self.shares or ((),)]
+            median = np.mean(carried, axis=0) ** 2
             expected = median * self.mean_over_median
-            if self.mean_member is not None:
-                expected = (1 - MEAN_WEIGHT) * expected + MEAN_WEIGHT * self.mean_member.predict(matrix)
+            if self.mean_members:
+                mean = np.mean([member.predict(matrix) for member in self.mean_members], axis=0)
+                expected = (1 - MEAN_WEIGHT) * expected + MEAN_WEIGHT * mean
         return SpendForecast(np.round(expected * self.unit_value, 6), np.round(median * self.unit_value, 6))
 
 
@@ -87,20 +92,22 @@ def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Fam
             horizon_days=horizon_days,
             names=(DECAYED,),
             unit_value=1.0,
-            members=(),
+            shares=(),
             mean_over_median=1.0,
-            mean_member=None,
+            mean_members=(),
             note=note,
         )
     with one_thread():
+        fitted = tuple(_fitted(rows, chosen, inside) for inside in rows.shares())
+        boosted = rows.shares() if chosen == "blend" else ()
         return ExpectedSpend(
             family=chosen,
             horizon_days=rows.horizon_days,
             names=rows.names,
             unit_value=rows.unit_value,
-            members=_fitted(rows, chosen, np.ones(len(rows), dtype=bool)),
-            mean_over_median=_mean_over_median(rows, chosen),
-            mean_member=_boosted("poisson").fit(rows.matrix, rows.spend) if chosen == "blend" else None,
+            shares=fitted if chosen == "blend" else (_fitted(rows, chosen, rows.everyone()),),
+            mean_over_median=_mean_over_median(rows, fitted),
+            mean_members=tuple(_boosted("poisson", 0.1).fit(rows.matrix[one], rows.spend[one]) for one in boosted),
             note=note,
         )
 
@@ -120,7 +127,7 @@ def _family(rows: TrainingRows | None) -> tuple[Family, str]:
     return "blend", ""
 
 
-def _fitted(rows: TrainingRows, family: Family, kept: NDArray[np.bool_]) -> tuple[Any, ...]:
+def _fitted(rows: TrainingRows, family: Family, kept: NDArray[np.bool_]) -> Members:
     matrix, roots = rows.matrix[kept], np.sqrt(rows.spend[kept])
     linear = make_pipeline(_roots_of(LINEAR_COLUMNS, rows.names), StandardScaler(), Ridge(100.0))
     trees = (_boosted("squared_error"), _extra_trees(len(roots))) if family == "blend" else ()
@@ -136,7 +143,7 @@ def _picked_roots(matrix: Floats, places: list[int]) -> Floats:
     return np.sqrt(np.maximum(matrix[:, places], 0))
 
 
-def _boosted(loss: str) -> HistGradientBoostingRegressor:
+def _boosted(loss: str, max_features: float = 0.2) -> HistGradientBoostingRegressor:
     return HistGradientBoostingRegressor(
         loss=loss,
         max_iter=150,
@@ -144,7 +151,7 @@ def _boosted(loss: str) -> HistGradientBoostingRegressor:
         max_leaf_nodes=8,
         min_samples_leaf=100,
         l2_regularization=5.0,
-        max_features=0.2,
+        max_features=max_features,
         early_stopping=False,
         random_state=SEED,
     )
@@ -152,7 +159,7 @@ def _boosted(loss: str) -> HistGradientBoostingRegressor:
 
 def _extra_trees(rows: int) -> ExtraTreesRegressor:
     return ExtraTreesRegressor(
-        n_estimators=100,
+        n_estimators=TREES_PER_SHARE,
         min_samples_leaf=15,
         max_features=0.3,
         max_samples=min(1.0, 20_000 / rows),
@@ -162,19 +169,18 @@ def _extra_trees(rows: int) -> ExtraTreesRegressor:
     )
 
 
-def _median(members: tuple[Any, ...], matrix: Floats, names: tuple[str, ...], horizon_days: int) -> Floats:
+def _roots(members: Members, matrix: Floats, names: tuple[str, ...], horizon_days: int) -> Floats:
+    """Root of the median spend: the mean of the members and of the decayed rate carried forward."""
     carried = np.sqrt(np.maximum(matrix[:, names.index(DECAYED)], 0) * horizon_days)
     roots = [carried, *(np.maximum(member.predict(matrix), 0) for member in members)]
-    return np.asarray(np.mean(roots, axis=0) ** 2, dtype=np.float64)
+    return np.asarray(np.mean(roots, axis=0), dtype=np.float64)
 
 
-def _mean_over_median(rows: TrainingRows, family: Family) -> float:
+def _mean_over_median(rows: TrainingRows, shares: tuple[Members, ...]) -> float:
     total, medians = 0.0, 0.0
-    for fold in (0, 1):
-        inside = rows.fold != fold
-        if inside.all() or not inside.any():
+    for inside, members in zip(rows.shares(), shares, strict=True):
+        if inside.all():
             return 1.0
-        members = _fitted(rows, family, inside)
-        medians += float(_median(members, rows.matrix[~inside], rows.names, rows.horizon_days).sum())
+        medians += float((_roots(members, rows.matrix[~inside], rows.names, rows.horizon_days) ** 2).sum())
         total += float(rows.spend[~inside].sum())
     return total / medians if medians > 0 else 1.0

@@ -53,9 +53,9 @@ def forecast(db: duckdb.DuckDBPyConnection, as_of: date, settings: FeatureSettin
     Adds lifetime_value, lifetime_value_low and lifetime_value_high (net spend of 365 days, 80 % interval).
     """
     horizon = settings.horizon_days or choose_horizon(db, as_of)
-    rows = predict_customers(db, as_of, horizon, champions(db, as_of))
     observation = observe(db, as_of, horizon)
     lifetimes = fit_lifetimes(observation)
+    rows = predict_customers(db, observation, lifetimes, champions(db, as_of))
     for name, values in _year(rows, observation, lifetimes, horizon).items():
         rows = rows.append_column(name, pa.array(np.round(values, 6), pa.float64(), from_pandas=True))
     return Forecasts(rows, _parameters(lifetimes), horizon)

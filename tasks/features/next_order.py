@@ -59,7 +59,7 @@ class NextOrder:
     horizon_days: int
     names: tuple[str, ...]
     unit_value: float
-    member: Any
+    members: tuple[Any, ...]
     edges: Floats
     band_days: Floats
     note: str
@@ -70,7 +70,8 @@ class NextOrder:
             days = _rhythm_days(observation)
         else:
             with one_thread():
-                score = self.member.predict(scaled(observation, self.names, self.unit_value))
+                matrix = scaled(observation, self.names, self.unit_value)
+                score = np.mean([member.predict(matrix) for member in self.members], axis=0)
             days = self.band_days[np.searchsorted(self.edges, score, side="right")]
         days = np.where(days < self.horizon_days, days, np.nan)
         return NextOrderForecast(observation.cutoff, days[:, 0], days[:, 1], days[:, 2])
@@ -89,20 +90,20 @@ def fit_next_order(rows: TrainingRows | None, horizon_days: int) -> NextOrder:
             horizon_days=horizon_days,
             names=(),
             unit_value=1.0,
-            member=None,
+            members=(),
             edges=np.zeros(0),
             band_days=np.zeros((0, len(QUANTILES))),
             note=note,
         )
     with one_thread():
-        edges, band_days = _bands(_scores_of_strangers(rows), rows)
-        member = _fitted(rows, np.ones(len(rows), dtype=bool))
+        members = tuple(_fitted(rows, inside) for inside in rows.shares())
+        edges, band_days = _bands(_scores_of_strangers(rows, members), rows)
     return NextOrder(
         family="bands",
         horizon_days=rows.horizon_days,
         names=rows.names,
         unit_value=rows.unit_value,
-        member=member,
+        members=members,
         edges=edges,
         band_days=band_days,
         note="",
@@ -124,14 +125,13 @@ def _fitted(rows: TrainingRows, kept: NDArray[np.bool_]) -> HistGradientBoosting
     return booster.fit(rows.matrix[kept], np.log1p(rows.days[kept]))
 
 
-def _scores_of_strangers(rows: TrainingRows) -> Floats:
-    """Rank each half of the customers by a booster fitted on the other, as customers of the future will be ranked."""
+def _scores_of_strangers(rows: TrainingRows, members: tuple[Any, ...]) -> Floats:
+    """Rank each group of customers by the booster fitted without it, as customers of the future will be ranked."""
+    if len(members) == 1:
+        return np.asarray(members[0].predict(rows.matrix))
     scores = np.zeros(len(rows))
-    for fold in (0, 1):
-        inside = rows.fold == fold
-        fitted_on = ~inside if (~inside).any() else inside
-        if inside.any():
-            scores[inside] = _fitted(rows, fitted_on).predict(rows.matrix[inside])
+    for inside, member in zip(rows.shares(), members, strict=True):
+        scores[~inside] = member.predict(rows.matrix[~inside])
     return scores
 
 

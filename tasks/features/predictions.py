@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 
 import duckdb
 import numpy as np
@@ -10,15 +9,18 @@ import pyarrow as pa
 
 from tasks.features.backtest import churn_candidates, next_order_forecasts, spend_candidates, training_rows
 from tasks.features.grading import Candidate
-from tasks.features.observation import Floats, observe
-from tasks.features.rivals import fit_lifetimes, histories
+from tasks.features.observation import Floats, Observation
+from tasks.features.rivals import Lifetimes, histories
 from tasks.features.training_rows import one_thread
 
 
 def predict_customers(
-    db: duckdb.DuckDBPyConnection, as_of: date, horizon_days: int, champions: Mapping[str, str | None]
+    db: duckdb.DuckDBPyConnection,
+    observation: Observation,
+    lifetimes: Lifetimes | None,
+    champions: Mapping[str, str | None],
 ) -> pa.Table:
-    """Return the predictions for the window that starts at ``as_of``, by customer_id; reads the view ``orders``.
+    """Return the predictions for the window that starts at the observation's cut-off; reads the view ``orders``.
 
     ``champions`` maps lifetime_value, churn and next_order to the model that a back-test chose; where it is missing or
     cannot be fitted today, the richest model that can serves. Columns: customer_id, expected_orders and p_alive (null
@@ -26,9 +28,8 @@ def predict_customers(
     (null on young data), next_order_date, next_order_earliest, next_order_latest (null beyond the horizon),
     horizon_days, prediction_model.
     """
-    observation = observe(db, as_of, horizon_days)
-    rows = training_rows(db, as_of, horizon_days) if len(observation) else None
-    lifetimes = fit_lifetimes(observation)
+    horizon_days = observation.horizon_days
+    rows = training_rows(db, observation.cutoff, horizon_days) if len(observation) else None
     # The three fits share nothing but what they read, and spend their time outside the interpreter's lock.
     with one_thread(), ThreadPoolExecutor(max_workers=3) as pool:
         spends = pool.submit(spend_candidates, rows, observation, lifetimes)

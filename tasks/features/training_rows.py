@@ -12,6 +12,8 @@ from tasks.errors import ConfigurationError
 from tasks.features.observation import Floats, Observation
 
 MOST_ROWS = 200_000
+FEW_CUSTOMERS = 2_000  # below, half of the customers teach too little
+MANY_FOLDS = 4
 MONEY_PREFIXES = ("spend", "roots", "basket_mean", "basket_median", "basket_large")
 
 
@@ -21,7 +23,7 @@ class TrainingRows:
 
     ``unit_value`` is the money that counts as one (a usual order), so a model does not depend on the currency.
     ``spend`` is in that unit and not below zero; ``days`` is censored at the horizon. ``newest`` marks rows of the
-    last cut-off; ``fold`` splits customers, not rows, into 0 and 1.
+    last cut-off; ``fold`` splits customers, not rows, into groups.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,19 @@ class TrainingRows:
 
     def __len__(self) -> int:
         return len(self.spend)
+
+    def everyone(self) -> NDArray[np.bool_]:
+        """All rows to fit on."""
+        return np.ones(len(self), dtype=bool)
+
+    def shares(self) -> tuple[NDArray[np.bool_], ...]:
+        """Rows to fit on, once without each group of customers; all rows where there is but one group.
+
+        Models fitted on the shares serve together: each says how it does on customers it has not seen, and no further
+        fit on everyone is needed.
+        """
+        masks = tuple(self.fold != fold for fold in np.unique(self.fold))
+        return masks if len(masks) > 1 else (self.everyone(),)
 
 
 @contextmanager
@@ -72,7 +87,7 @@ def stack(windows: Sequence[Observation]) -> TrainingRows:
         bought=np.concatenate([outcome.bought for outcome in outcomes])[order],
         days=np.concatenate([outcome.days for outcome in outcomes])[order],
         newest=(number == len(windows) - 1)[order],
-        fold=(draw % 2)[order],
+        fold=(draw % (MANY_FOLDS if len(windows[-1]) < FEW_CUSTOMERS else 2))[order],
         horizon_days=windows[-1].horizon_days,
         customers=len(windows[-1]),
         cutoffs=len(windows),

@@ -12,6 +12,8 @@ from tasks.recommendations.recommend import recommend
 
 READS = ("order_lines", "products", "customer_segments")
 REMEMBERS = ("model_grades",)
+UNGRADED = Champions("half_life", "ease_popular")
+"""What serves until the first back-test: cheap models that beat their rivals on public data."""
 
 
 def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapshots) -> tuple[list[Snapshot], int]:
@@ -26,7 +28,8 @@ def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapsh
     return [written], int(served[0][0])
 
 
-def _champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Champions | None:
+def _champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Champions:
     chosen = champions(db, as_of)
-    repeat, new = chosen.get("recommendations.repeat"), chosen.get("recommendations.new")
-    return Champions(repeat, new) if repeat and new else None
+    return Champions(
+        chosen.get("recommendations.repeat") or UNGRADED.repeat, chosen.get("recommendations.new") or UNGRADED.new
+    )

@@ -79,7 +79,9 @@ def recommend(
 def _open(db: duckdb.DuckDBPyConnection, as_of: date, settings: RecommendationSettings, chosen: Champions) -> Shop:
     cutoff = day_number(as_of)
     teachers = purchases(db, "product", "teaches")
-    know = learn(db, "product", cutoff, teachers, settings, bm25=chosen.new in {BM25, BOOSTER})
+    # popularity alone asks no neighbours
+    looked_at = settings if chosen.new != NAIVE["new"] else settings.model_copy(update={"item_limit": 0})
+    know = learn(db, "product", cutoff, teachers, looked_at, bm25=chosen.new in {BM25, BOOSTER})
     weight = offer_weights(db, as_of.month, settings)
     offerable = np.flatnonzero(weight > 0)
     return Shop(
