@@ -25,6 +25,8 @@ HELD_SECONDS = 1.0  # on object stores: longest time answers wait for company
 HELD_LINES = 5_000
 MERGE_SHARE = 0.1  # below this share of the ledger a merge is cheaper than writing the partition anew
 
+_ACCEPTED = f"fresh AND verdict = '{Verdict.DELIVERED}'"
+_MINE = "destination = $destination"
 _COLUMNS = (
     "{customer_id: 'VARCHAR', verdict: 'VARCHAR', code: 'VARCHAR', reason: 'VARCHAR', native_id: 'VARCHAR', "
     "sent: 'VARCHAR[]'}"
@@ -67,20 +69,7 @@ class Journal:
 
     def answered(self, answers: Iterable[Answer]) -> None:
         """Note what became of them."""
-        self._write(
-            [
-                orjson.dumps(
-                    {
-                        "customer_id": one.customer_id,
-                        "verdict": one.verdict,
-                        "code": one.code,
-                        "reason": one.reason,
-                        "native_id": one.native_id,
-                    }
-                )
-                for one in answers
-            ]
-        )
+        self._write([orjson.dumps(one) for one in answers])
 
     def flush(self) -> None:
         """Put everything noted so far on disk."""
@@ -164,19 +153,18 @@ def settle(lake: Lake, plan_id: str, destination: str, *, at: datetime, unanswer
         load_answers(db, lake, plan_id, destination)
         given = {"plan_id": plan_id, "destination": destination, "unanswered": unanswered}
         known = _create_answers(db, given)
-        _write_ledger(lake, db, destination, at)
+        _write_ledger(lake, db, plan_id, destination, at)
         _write_letters(lake, db, plan_id, destination, at)
+        counts: dict[str, int] = dict(db.sql("SELECT verdict, count(*) FROM answers GROUP BY verdict").fetchall())
         answers = db.execute(
             "SELECT $plan_id AS plan_id, as_of, $destination AS destination, customer_id, change, verdict, code, "
-            "reason, "
-            "nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS \"at\" FROM answers ORDER BY customer_id",
+            "reason, nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS \"at\" FROM answers ORDER BY customer_id",
             {"plan_id": plan_id, "destination": destination, "at": at},
-        ).to_arrow_table()
-        counts: dict[str, int] = dict(db.sql("SELECT verdict, count(*) FROM answers GROUP BY verdict").fetchall())
-    if known:
-        lake.merge("sync_answers", answers)
-    elif len(answers):
-        lake.append("sync_answers", answers, transaction=f"answers:{plan_id}:{destination}")
+        ).to_arrow_reader()
+        if known:
+            lake.merge("sync_answers", answers)
+        elif counts:
+            lake.append("sync_answers", answers, transaction=f"answers:{plan_id}:{destination}")
     remove(lake, plan_id, destination)
     return counts
 
@@ -190,7 +178,7 @@ def _create_answers(db: duckdb.DuckDBPyConnection, given: dict[str, Any]) -> int
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE answers AS
-        SELECT r.as_of, r.customer_id, r.change, r.digest, r.payload, r.value_at_stake,
+        SELECT r.as_of, r.customer_id, r.change, r.digest, r.value_at_stake,
             CASE WHEN r.change = 'skip' THEN '{Verdict.SKIPPED}'
                 ELSE coalesce(j.verdict, a.verdict, '{Verdict.LATER}') END AS verdict,
             CASE WHEN r.change = 'skip' THEN coalesce(r.reason, '')
@@ -209,33 +197,31 @@ def _create_answers(db: duckdb.DuckDBPyConnection, given: dict[str, Any]) -> int
     return known
 
 
-def _write_ledger(lake: Lake, db: duckdb.DuckDBPyConnection, destination: str, at: datetime) -> None:
-    given = {"destination": destination, "at": at}
-    db.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE accepted AS
-        SELECT $destination AS destination, customer_id, CASE WHEN change = 'leave' THEN '' ELSE digest END AS digest,
-            payload, nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS "at"
-        FROM answers WHERE fresh AND verdict = '{Verdict.DELIVERED}'
-        """,
-        given,
+def _write_ledger(lake: Lake, db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, at: datetime) -> None:
+    mine = {"destination": destination}
+    (accepted,), (held,) = (
+        db.execute(f"SELECT count(*) FROM {table} WHERE {condition}", given).fetchall()[0]
+        for table, condition, given in (("answers", _ACCEPTED, {}), ("sync_ledger", _MINE, mine))
     )
-    accepted, held = db.execute(
-        "SELECT (SELECT count(*) FROM accepted), (SELECT count(*) FROM sync_ledger WHERE destination = $destination)",
-        {"destination": destination},
-    ).fetchall()[0]
     if not accepted:
         return
-    if accepted < held * MERGE_SHARE:
-        lake.merge("sync_ledger", db.sql("SELECT * FROM accepted"))
-        return
-    db.execute(
-        'CREATE OR REPLACE TEMP TABLE whole AS SELECT destination, customer_id, digest, payload, native_id, "at" FROM '
-        "sync_ledger WHERE destination = $destination AND customer_id NOT IN (SELECT customer_id FROM accepted) "
-        "UNION ALL SELECT * FROM accepted",
-        {"destination": destination},
+    new = (
+        "SELECT $destination AS destination, customer_id, CASE WHEN a.change = 'leave' THEN '' ELSE a.digest END AS "
+        "digest, r.payload, nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS \"at\" "
+        f"FROM (SELECT * FROM answers WHERE {_ACCEPTED}) a JOIN (SELECT customer_id, payload FROM sync_plan_rows "
+        f"WHERE plan_id = $plan_id AND as_of = $as_of AND {_MINE}) r USING (customer_id)"
     )
-    lake.replace("sync_ledger", db.sql("SELECT * FROM whole"), where={"destination": destination})
+    kept = (
+        'SELECT destination, customer_id, digest, payload, native_id, "at" FROM sync_ledger '
+        f"WHERE {_MINE} AND customer_id NOT IN (SELECT customer_id FROM answers WHERE {_ACCEPTED})"
+    )
+    as_of = db.sql("SELECT max(as_of) FROM answers").fetchall()[0][0]
+    given = {**mine, "at": at, "plan_id": plan_id, "as_of": as_of}
+    if accepted < held * MERGE_SHARE:
+        lake.merge("sync_ledger", db.execute(new, given).to_arrow_reader())
+    else:
+        rows = db.execute(f"{new} UNION ALL {kept}" if held else new, given).to_arrow_reader()
+        lake.replace("sync_ledger", rows, where=mine)
 
 
 def _write_letters(lake: Lake, db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, at: datetime) -> None:

@@ -10,19 +10,20 @@ CHANGES = {str(change): change for change in Change}
 
 def member_of(customer_id: str, change: str, payload: Mapping[str, Any]) -> Member:
     """The member a plan row describes; a moved key carries the former self that has to leave first."""
+    told = payload.get
     return Member(
-        customer_id=customer_id,
-        change=CHANGES[change],
-        key=payload["key"],
-        email=payload["email"],
-        phone=payload["phone"],
-        values=payload["vals"],
-        before=payload.get("old_vals"),
-        lists=tuple(payload.get("lists", ())),
-        joins=tuple(payload.get("joins", ())),
-        leaves=tuple(payload.get("leaves", ())),
-        native_id=payload.get("native_id", ""),
-        former=_former(customer_id, payload) if change == Change.MOVE else None,
+        customer_id,
+        CHANGES[change],
+        payload["key"],
+        payload["email"],
+        payload["phone"],
+        payload["vals"],
+        told("old_vals"),
+        tuple(told("lists", ())),
+        tuple(told("joins", ())),
+        tuple(told("leaves", ())),
+        told("native_id", ""),
+        _former(customer_id, payload) if change == "move" else None,
     )
 
 

@@ -106,10 +106,8 @@ def make_plan(
     used = [pinned.get(table) or lake.latest(table) for table in SOURCES] + [lake.latest(table) for table in OWN]
     plan_id = _identify(as_of, used, [*destinations, brake], [*alarms, *sorted(only)])
     question = _Question(lake, used, brake, as_of, plan_id, person_key, tuple(alarms), survey, tuple(only))
-    made = [_plan_one(question, destination, platform, fields) for destination, platform, fields in agreed]
-    plan = Plan(plan_id=plan_id, as_of=as_of, destinations=tuple(summary for summary, _ in made))
-    for summary, rows in made:
-        lake.append("sync_plan_rows", rows, transaction=f"plan:{plan_id}:{summary.destination}")
+    made = tuple(_plan_one(question, destination, platform, fields) for destination, platform, fields in agreed)
+    plan = Plan(plan_id=plan_id, as_of=as_of, destinations=made)
     return plan, store_summaries(lake, plan, at)
 
 
@@ -187,7 +185,8 @@ class _Question:
 
 def _plan_one(
     asked: _Question, destination: DestinationSettings, platform: Platform, fields: tuple[Field, ...]
-) -> tuple[DestinationPlan, pa.Table]:
+) -> DestinationPlan:
+    """Plan one destination and write its rows, streamed: memory does not grow with the customers."""
     as_of = asked.as_of
     with asked.lake.database(asked.used) as db:
         create_desired(db, destination, platform, fields, as_of=as_of, person_key=asked.person_key)
@@ -199,8 +198,9 @@ def _plan_one(
             db, destination, platform, asked.brake, as_of=as_of, alarms=asked.alarms, partial=partial
         )
         rows = _rows(db, asked.plan_id, destination.name, as_of)
+        asked.lake.append("sync_plan_rows", rows, transaction=f"plan:{asked.plan_id}:{destination.name}")
     target = Target(destination.name, None, fields, lists, push_id=asked.plan_id, key=key_of(destination, platform))
-    summary = DestinationPlan(
+    return DestinationPlan(
         plan_id=asked.plan_id,
         destination=destination.name,
         platform=platform.slug,
@@ -214,7 +214,6 @@ def _plan_one(
         ledger_version=next((s.version for s in asked.used if s.table == "sync_ledger" and s.version is not None), -1),
         inputs=tuple(map(str, asked.used)),
     )
-    return summary, rows
 
 
 def _create_changes(
@@ -303,7 +302,7 @@ def _pointer(name: str) -> str:
     return "'/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
 
 
-def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: date) -> pa.Table:
+def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: date) -> pa.RecordBatchReader:
     """The plan's rows in the order in which they are sent: leavers first, then by the lists they concern."""
     return db.execute(
         f"""
@@ -332,4 +331,4 @@ def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: 
         ORDER BY position
         """,
         {"plan_id": plan_id, "as_of": as_of, "destination": destination},
-    ).to_arrow_table()
+    ).to_arrow_reader()

@@ -109,7 +109,7 @@ def main(customers: int) -> None:
     brake = BrakeSettings(max_segment_move=1.0, max_leave=1.0)
     connect = connector(pace=unpaced)
     with TemporaryDirectory() as folder:
-        lake = Lake(root=str(Path(folder) / "lake"), memory_limit="2GB", threads=2)
+        lake = Lake(root=str(Path(folder) / "lake"), memory_limit="500MB", threads=2)
         fill(lake, customers)
         for name, rise in (("first push", 0), ("one in ten changed", 1), ("nothing changed", 1)):
             fill(lake, customers, rise)
