@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.alarms import grade_alarms
 from flows.grade_report import BacktestReport, Window, read_report
-from flows.segment_customers import scheduled_day
+from flows.segment_customers import name_by_day, scheduled_day
 from flows.stages import kept
 from flows.telling import take_in_and_tell
 from tasks.alerts.task import raise_alerts
@@ -25,7 +25,7 @@ from tasks.segments.segmentation import read_rules
 from tasks.segments.task import grade_segments
 
 
-@flow(name="backtest-models", flow_run_name="backtest-models-{cutoff}")
+@flow(name="backtest-models", flow_run_name=name_by_day)
 def backtest_models(
     config: str = "segmentation.yaml",
     cutoff: date | None = None,

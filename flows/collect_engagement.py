@@ -5,7 +5,7 @@ from datetime import date
 from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from flows.segment_customers import scheduled_day
+from flows.segment_customers import name_by_day, scheduled_day
 from flows.telling import take_in_and_tell
 from tasks.alerts.messages import Alert, named
 from tasks.alerts.task import raise_alert
@@ -34,7 +34,7 @@ class EngagementSummary(BaseModel):
     figures: int = 0
 
 
-@flow(name="collect-engagement", flow_run_name="collect-engagement-{as_of}")
+@flow(name="collect-engagement", flow_run_name=name_by_day)
 def collect_engagement(
     config: str = "segmentation.yaml", as_of: date | None = None, lake: str | None = None
 ) -> EngagementSummary:

@@ -30,20 +30,24 @@ def define_segment(
     """Preview an audience; with "save" it becomes a new version of the rules, used from the next daily run on.
 
     Args:
-        segment: Who belongs to it.
-        save: Off shows the preview only; on saves it as well.
+        segment: The audience: its name, and what its customers have in common.
+        save: Leave it off to look first: the run shows how many they are, what they spend, and who they are. Switch it
+            on to keep the audience; it is used from the next daily run on.
         who: Your name; needed to save.
-        why: The reason; needed to save.
-        config: Address of segmentation.yaml.
-        as_of: Morning whose customers are shown; the newest when left out.
-        lake: Overrides the lake of the configuration.
+        why: The reason, for those who come after you; needed to save.
+        config: For the data team: address of segmentation.yaml. Leave it as it is.
+        as_of: For the data team: morning whose customers are shown; the newest when left out.
+        lake: For the data team: overrides the lake of the configuration.
     """
     settings = load_config(config, {"lake": lake} if lake else None)
     tables = open_lake(settings)
     rule = to_rule(segment)
     before = read_rules(tables, settings)
     after = with_audience(before, rule)
-    show_preview(rule, look(tables, rule, as_of), settings.currency, changes(before, after))
+    replaces = any(rule.id == one.id for one in before.file.audiences)
+    seen = look(tables, rule, as_of)
+    show_preview(rule, seen, settings.currency, _next_step(replaces=replaces, save=save), changes(before, after))
+    get_run_logger().info("%s: %s customers. Press Artifacts to see who they are.", rule.label, f"{seen.customers:,}")
     if save:
         save_rules(tables, settings, after, who, why)
     return after.version if save else before.version
@@ -59,12 +63,27 @@ def look(lake: Lake, rule: Rule, as_of: date | None) -> Preview:
         return preview(db, rule, max(days))
 
 
-def show_preview(rule: Rule, seen: Preview, currency: str, difference: str) -> None:
+def show_preview(rule: Rule, seen: Preview, currency: str, next_step: str, difference: str) -> None:
     """Put the preview where the marketer looks: artifacts of the run."""
     key = f"preview-{rule.id.replace('_', '-')}"
-    text = tell_preview(rule, seen, currency)
-    create_markdown_artifact(f"{text}\n\n### What changes in the rules\n\n```diff\n{difference}\n```\n", key=key)
-    create_table_artifact(overlap_rows(seen), key=f"{key}-overlap", description=f"Who else the {rule.label} are")
+    text = f"{tell_preview(rule, seen, currency)}\n\n### What next\n\n{next_step}"
+    create_markdown_artifact(
+        f"{text}\n\n### What changes in the rules\n\n```diff\n{difference}\n```\n",
+        key=key,
+        description=f"{rule.label}: how many, what they spend, ten of them",
+    )
+    create_table_artifact(
+        overlap_rows(seen),
+        key=f"{key}-overlap",
+        description=f"{rule.label}: the segments and audiences they are in today",
+    )
+
+
+def _next_step(*, replaces: bool, save: bool) -> str:
+    warning = "**An audience of this name exists already: saving replaces it.** " if replaces else ""
+    if save:
+        return f"{warning}Saved; it is used from the next daily run on."
+    return f"{warning}To keep it, choose *Copy to new run* in the menu of this run, and switch *save* on."
 
 
 def save_rules(lake: Lake, config: Config, rules: Rules, who: str, why: str) -> None:

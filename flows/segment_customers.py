@@ -35,7 +35,13 @@ from tasks.segments.segmentation import read_rules
 from tasks.segments.task import assign_segments
 
 
-@flow(name="segment-customers", flow_run_name="segment-customers-{as_of}")
+def name_by_day() -> str:
+    """Name of the present run: its flow and the morning it is for."""
+    start: datetime = flow_run.scheduled_start_time
+    return f"{flow_run.flow_name}-{flow_run.parameters.get('as_of') or start.date()}"
+
+
+@flow(name="segment-customers", flow_run_name=name_by_day)
 def segment_customers(
     config: str = "segmentation.yaml",
     as_of: date | None = None,

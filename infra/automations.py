@@ -96,9 +96,9 @@ def _native(environment: Environment, ids: Ids) -> Iterator[AutomationCore]:
 
     def told(kind: Kind, name: str, trigger: EventTrigger, where: str, link: str = _LINK) -> AutomationCore:
         actions = _notifications(kind, environment, ids, where, link)
-        return AutomationCore(
-            name=name, description=lines(kind, "it", DEFAULT_IMPACT)[2], trigger=trigger, actions=actions
-        )
+        names = ", ".join(route.name for route in environment.alerts if route.takes(kind))
+        description = f"Tells {names}. {lines(kind, 'it', DEFAULT_IMPACT)[2]}"
+        return AutomationCore(name=name, description=description, trigger=trigger, actions=actions)
 
     failed = EventTrigger(
         expect=ENDED_BADLY, match=_RUN, match_related=_tag("restartable"), for_each={"prefect.resource.id"}
@@ -151,9 +151,10 @@ def _raised(environment: Environment, ids: Ids) -> Iterator[AutomationCore]:
         events = {EVENT_PREFIX + kind for kind in RAISED_BY_RUNS if route.takes(kind)}
         if events:
             body = "{{ event.payload.body }}\n" + _LINK
+            kinds = ", ".join(sorted(kind.replace("-", " ") for kind in RAISED_BY_RUNS if route.takes(kind)))
             yield AutomationCore(
                 name=f"{PREFIX}alerts to {route.name}",
-                description="Alerts that runs raise about data, destinations and models.",
+                description=f"Tells {route.name} of what runs find out about data, destinations and models: {kinds}.",
                 trigger=EventTrigger(expect=events, match=_RUN, for_each={"prefect.resource.id", "segmentation.where"}),
                 actions=[
                     SendNotification(

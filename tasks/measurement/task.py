@@ -12,6 +12,8 @@ from tasks.measurement.engagement import measure_engagement
 from tasks.measurement.results import measure_results
 from tasks.stage import RETRIES
 
+_REPORT = "Who the customers are, who moved, what campaigns brought, and what to do"
+
 
 @task(name="measure results", persist_result=False, **RETRIES)
 def report_results(config: Config, as_of: date, known: Snapshots) -> str:
@@ -35,9 +37,13 @@ def report_results(config: Config, as_of: date, known: Snapshots) -> str:
         description=f"Segments of {as_of}",
     )
     if "://" in done.report:
-        create_link_artifact(key="insight-report", link=done.report, link_text=f"Insight report of {as_of}")
+        create_link_artifact(
+            key="insight-report", link=done.report, link_text=f"Insight report of {as_of}", description=_REPORT
+        )
     else:
-        create_markdown_artifact(key="insight-report", markdown=f"Insight report of {as_of}: `{done.report}`")
+        create_markdown_artifact(
+            key="insight-report", markdown=f"Insight report of {as_of}: `{done.report}`", description=_REPORT
+        )
     get_run_logger().info("report written to %s", done.report)
     return done.report
 

@@ -55,11 +55,13 @@ class FormCondition(FormPart):
     """One comparison."""
 
     field: str = Field(
-        title="What we know",
-        description="A value of customer_features",
+        title="What we know about a customer",
+        description="Choose from the list: name, meaning and unit",
         json_schema_extra={"enum": FIELD_LABELS},
     )
-    comparison: Comparison = Field(Comparison.AT_LEAST, title="Comparison")
+    comparison: Comparison = Field(
+        Comparison.AT_LEAST, title="Comparison", description="How it is compared with the value below"
+    )
     value: str = Field(
         "",
         title="Value",
@@ -70,19 +72,34 @@ class FormCondition(FormPart):
 class FormGroup(FormPart):
     """Several comparisons."""
 
-    match: Match = Field(Match.ALL, title="Customers must fulfil")
-    conditions: list[FormCondition] = Field(min_length=1, title="Conditions")
+    match: Match = Field(
+        Match.ALL, title="Customers must fulfil", description="Every condition below, or at least one of them"
+    )
+    conditions: list[FormCondition] = Field(
+        min_length=1,
+        title="Conditions",
+        description="Press Add item once for each, for instance: orders is at least 10",
+    )
 
 
 class SegmentForm(FormPart):
     """An audience as a marketer describes it."""
 
-    name: str = Field(min_length=2, max_length=_LABEL_WIDTH, title="Name", description="Name that people read")
-    description: str = Field("", title="Who they are", description="One sentence")
+    name: str = Field(
+        min_length=2,
+        max_length=_LABEL_WIDTH,
+        title="Name",
+        description="As people will read it, for instance Garden lovers; an audience of the same name is replaced",
+    )
+    description: str = Field("", title="Who they are", description="One sentence for colleagues")
     goal: str = Field("", title="Goal", description="What the business wants from them")
     action: str = Field("", title="Action", description="What sales staff should do when they meet one")
-    match: Match = Field(Match.ALL, title="Customers must fulfil")
-    groups: list[FormGroup] = Field(min_length=1, title="Groups of conditions")
+    match: Match = Field(
+        Match.ALL, title="Customers must fulfil", description="Every group below, or at least one of them"
+    )
+    groups: list[FormGroup] = Field(
+        min_length=1, title="Groups of conditions", description="One group is enough for most audiences: press Add item"
+    )
 
 
 def to_rule(form: SegmentForm) -> Rule:
