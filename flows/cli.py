@@ -399,7 +399,11 @@ def serve(config: str, push: str, *, host: str, port: int, certificate: str, key
     from flows.serve import Address
     from flows.serve import serve as serve_events
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)  # on a logger of our own: Prefect configures the root one
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("segmentation")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     address = Address(host, port, certificate, key)
     _show_refresh(serve_events(config, "apply" if push == "apply" else "plan", address), as_json=True)
 
