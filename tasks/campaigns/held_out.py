@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import duckdb
 
 from tasks.campaigns.holdout import GLOBAL_CONTROL, Advice, advise, detectable_difference
-from tasks.campaigns.playbook import Playbook
+from tasks.campaigns.playbook import ANY_SEGMENT, Playbook, Who
 
 CONTAMINATION_TABLES = ("holdouts", "engagement", "campaign_members", "customers", "orders")
 _UNKNOWN_BASELINE = 0.1
@@ -61,20 +61,33 @@ def create_campaigns(
         """,
         {"as_of": as_of},
     )
-    db.execute("CREATE OR REPLACE TEMP TABLE campaign_rows (as_of DATE, campaign_id VARCHAR, play VARCHAR, "
-               "name VARCHAR, goal VARCHAR, subject VARCHAR, template VARCHAR, channel VARCHAR, priority BIGINT, "
-               "matched BIGINT, treated BIGINT, held_out BIGINT, holdout_share DOUBLE, baseline DOUBLE, "
-               "smallest_effect DOUBLE, advised_share DOUBLE, detectable DOUBLE, advice VARCHAR, valid_until DATE, "
-               "measure_until DATE)")  # fmt: skip
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE campaign_rows (as_of DATE, campaign_id VARCHAR, play VARCHAR, name VARCHAR, "
+        "goal VARCHAR, audiences VARCHAR[], subject VARCHAR, template VARCHAR, channel VARCHAR, priority BIGINT, "
+        "matched BIGINT, treated BIGINT, held_out BIGINT, holdout_share DOUBLE, baseline DOUBLE, "
+        "smallest_effect DOUBLE, advised_share DOUBLE, detectable DOUBLE, advice VARCHAR, valid_until DATE, "
+        "measure_until DATE)"
+    )
     for play_id, campaign_id, matched, treated, held, baseline in db.sql("FROM counted").fetchall():
         play = playbook.play(play_id)
         advice, detectable = size_of(treated, held, baseline, play.smallest_effect)
         row = (
-            as_of, campaign_id, play.id, play.label, play.goal, subjects.get(play.id), play.template, play.channel,
-            play.priority, matched, treated, held, play.holdout_share, baseline, play.smallest_effect, advice.share,
-            detectable, advice.sentence, play.offer_until(as_of), as_of + timedelta(days=play.measure_days - 1),
+            as_of, campaign_id, play.id, play.label, play.goal, addressed(play.who), subjects.get(play.id),
+            play.template, play.channel, play.priority, matched, treated, held, play.holdout_share, baseline,
+            play.smallest_effect, advice.share, detectable, advice.sentence, play.offer_until(as_of),
+            as_of + timedelta(days=play.measure_days - 1),
         )  # fmt: skip
         db.execute(f"INSERT INTO campaign_rows VALUES ({', '.join('?' * len(row))})", row)
+
+
+def addressed(who: Who) -> list[str]:
+    """The segments or audiences that stand for a play on a platform: its held-out customers are kept off these lists.
+
+    Empty for a play by moves or for everybody: no list holds exactly those.
+    """
+    if who.moves or (not who.audiences and ANY_SEGMENT in who.segments):
+        return []
+    return sorted(who.audiences or who.segments)
 
 
 def size_of(treated: int, held: int, baseline: float | None, smallest_effect: float) -> tuple[Advice, float | None]:

@@ -24,6 +24,7 @@ class DestinationSettings(Settings):
             "churn_probability": "rs_churn_probability",
             "recommended_action": "rs_recommended_action",
             "recommended_products": "rs_recommended_products",
+            "held_out_of": "rs_held_out_of",
         },
         description="Our value: the name of the field on the platform",
     )

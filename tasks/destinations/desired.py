@@ -1,4 +1,10 @@
-"""What a destination should look like: one row per customer, built from the lake's tables in one DuckDB query."""
+"""What a destination should look like: one row per customer, built from the lake's tables in one DuckDB query.
+
+Hold-outs: the global control group is on no platform. Who is held out of one campaign stays on the platform, since
+segment and value serve other purposes; but is on no list the campaign goes to, is not shown the campaign's action or
+products, and carries the campaign in ``held_out_of``, so that a message written over there can leave them out as well.
+A destination that holds only the campaign's audience does not get them at all.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -32,12 +38,22 @@ _KINDS: Mapping[pa.DataType, Kind] = {
     DAY: Kind.DATE,
     INSTANT: Kind.INSTANT,
 }
+_HELD_OUT_OF = Column("held_out_of", TEXTS, "Campaigns the customer must not get, so that their effect can be measured")
 _PRODUCTS = Column("recommended_products", TEXTS, f"Up to {PRODUCTS_SHOWN} products to offer, best first")
+
+
+# The playbook's action of the day stands above the segment's own; nothing hints at what somebody is held out of.
+_AS_THE_PLAYBOOK_SAYS = {
+    "recommended_action": "coalesce(told.action, CASE WHEN held.customer_id IS NULL THEN "
+    "customer_segments.recommended_action END)",
+    "recommended_products": "CASE WHEN held.customer_id IS NULL OR len(told.products) > 0 THEN "
+    "products_shown.recommended_products END",
+}
 
 
 def available_columns() -> dict[str, tuple[str, Column]]:
     """Every column that can be pushed: name → (table, column)."""
-    found = {"recommended_products": ("products_shown", _PRODUCTS)}
+    found = {"recommended_products": ("products_shown", _PRODUCTS), "held_out_of": ("held", _HELD_OUT_OF)}
     for table in ("customer_segments", "customer_features", "customers"):
         for column in CONTRACTS[table].columns:
             found.setdefault(column.name, (table, column))
@@ -65,6 +81,8 @@ def chosen_fields(destination: DestinationSettings, platform: Platform) -> tuple
 
 def value_sql(ours: str) -> str:
     """SQL of one pushed value; estimates are rounded to what they can claim, so that noise is not sent every day."""
+    if ours in _AS_THE_PLAYBOOK_SAYS:
+        return _AS_THE_PLAYBOOK_SAYS[ours]
     table, column = available_columns()[ours]
     name = f"{table}.{column.name}"
     if column.type == INSTANT:
@@ -102,7 +120,8 @@ def create_desired(
     """Create table ``desired``: customer_id, segment, key, email, phone, vals (JSON), lists, digest, worth, reason.
 
     ``reason`` is null where the customer should be there, and says why not otherwise. Needs the views of customers,
-    consent, suppressions, forgotten, customer_segments, customer_features, customer_recommendations and holdouts.
+    consent, suppressions, forgotten, customer_segments, customer_features, customer_recommendations, holdouts,
+    campaigns and offers.
     """
     create_blocked(
         db,
@@ -114,34 +133,51 @@ def create_desired(
     key = key_of(destination, platform)
     normal_key = {Key.EMAIL: "nullif(lower(trim(customers.email)), '')", Key.PHONE: "nullif(trim(customers.phone), '')"}
     key_sql = normal_key.get(key, "customers.customer_id")
-    lists_sql = "lists" if platform.uses_lists else "[]::VARCHAR[]"
+    lists_sql = "kept" if platform.uses_lists else "[]::VARCHAR[]"
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE desired AS
         WITH products_shown AS (
             SELECT customer_id, list(product_id ORDER BY rank) AS recommended_products
             FROM customer_recommendations WHERE as_of = $as_of AND rank <= {PRODUCTS_SHOWN} GROUP BY customer_id
+        ), running AS (
+            SELECT customer_id, campaign_id FROM holdouts
+            WHERE since <= $as_of AND (until IS NULL OR until >= $as_of)
+        ), written AS (
+            SELECT campaign_id, arg_max(audiences, as_of) AS audiences FROM campaigns
+            WHERE as_of <= $as_of GROUP BY campaign_id
+        ), held AS (
+            SELECT customer_id, list_sort(list(campaign_id)) AS held_out_of,
+                flatten(list(coalesce(audiences, []))) AS off
+            FROM running LEFT JOIN written USING (campaign_id) WHERE campaign_id <> '*' GROUP BY customer_id
+        ), told AS (
+            SELECT customer_id, action, products FROM offers WHERE as_of = $as_of
         ), wanted AS (
             SELECT customers.customer_id, customer_segments.segment, {key_sql} AS key,
                 nullif(lower(trim(customers.email)), '') AS email, nullif(trim(customers.phone), '') AS phone,
                 json_object({pairs})::VARCHAR AS vals,
                 list_sort(list_filter(list_distinct(list_prepend(customer_segments.segment,
                     customer_segments.audiences)), lambda one: $everything OR list_contains($audience, one))) AS lists,
-                coalesce(customer_features.lifetime_value, 0) AS worth,
+                coalesce(customer_features.lifetime_value, 0) AS worth, coalesce(held.off, []) AS off,
                 CASE WHEN blocked.reason IS NOT NULL THEN blocked.reason
-                     WHEN held.customer_id IS NOT NULL THEN '{HELD_OUT}' END AS reason
+                     WHEN control.customer_id IS NOT NULL THEN '{HELD_OUT}' END AS reason
             FROM customer_segments
             JOIN customers USING (customer_id)
             LEFT JOIN customer_features ON customer_features.customer_id = customers.customer_id
                 AND customer_features.as_of = $as_of
             LEFT JOIN products_shown ON products_shown.customer_id = customers.customer_id
             LEFT JOIN blocked ON blocked.customer_id = customers.customer_id
-            LEFT JOIN (SELECT DISTINCT customer_id FROM holdouts WHERE campaign_id = '*' AND since <= $as_of
-                AND (until IS NULL OR until >= $as_of)) held ON held.customer_id = customers.customer_id
+            LEFT JOIN told ON told.customer_id = customers.customer_id
+            LEFT JOIN held ON held.customer_id = customers.customer_id
+            LEFT JOIN (SELECT customer_id FROM running WHERE campaign_id = '*') control
+                ON control.customer_id = customers.customer_id
             WHERE customer_segments.as_of = $as_of
+        ), sorted AS (
+            SELECT *, list_filter(lists, lambda one: NOT list_contains(off, one)) AS kept FROM wanted
         ), judged AS (
             SELECT * REPLACE (CASE WHEN len(lists) = 0 THEN '{NOT_IN_AUDIENCE}' WHEN reason IS NOT NULL THEN reason
-                WHEN key IS NULL THEN '{NO_KEY}' END AS reason) FROM wanted
+                WHEN len(kept) = 0 AND NOT $everything THEN '{HELD_OUT}'
+                WHEN key IS NULL THEN '{NO_KEY}' END AS reason) FROM sorted
         ), single AS (
             SELECT *, row_number() OVER (PARTITION BY key, reason IS NULL ORDER BY customer_id) AS claim FROM judged
         )

@@ -21,7 +21,10 @@ from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshot
 from tasks.lake.contracts import CONTRACTS
 
-SOURCES = ("customers", "consent", "customer_features", "customer_segments", "customer_recommendations", "holdouts")
+SOURCES = (
+    "customers", "consent", "customer_features", "customer_segments", "customer_recommendations", "holdouts",
+    "campaigns", "offers",
+)  # fmt: skip
 OWN = ("suppressions", "forgotten", "sync_ledger", "dead_letters")
 REJECTED_BEFORE = "rejected_before"
 FORGOTTEN_REASON = "forgotten"

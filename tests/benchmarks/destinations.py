@@ -130,7 +130,8 @@ def one_at_a_time(customers: int = 1_000) -> None:
         seconds, used = time.perf_counter() - started, time.process_time() - cpu
         rate, limit = customers / seconds, SINGLE.limits.per_second
         print(
-            f"one a call           {rate:6.1f} calls/s, {rate / limit:.0%} of the limit of {limit:g}/s; one after the other would be {1 / LATENCY_SECONDS:.1f}/s (CPU {used:.2f} s)"
+            f"one a call           {rate:6.1f} calls/s, {rate / limit:.0%} of the limit of {limit:g}/s; "
+            f"one after the other would be {1 / LATENCY_SECONDS:.1f}/s (CPU {used:.2f} s)"
         )
 
 

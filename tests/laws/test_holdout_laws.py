@@ -1,7 +1,9 @@
 """Laws of the hold-out: stable, secret, independent, the right share everywhere, and out of every draft and offer."""
 
 import hmac
+import json
 import math
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from tasks.campaigns.held_out import addressed
 from tasks.campaigns.holdout import advise, detectable_difference, draw, draws, key_bytes
+from tasks.config import BrakeSettings, DestinationSettings
+from tasks.destinations.plan import make_plan
+from tasks.destinations.registry import all_platforms
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake
-from tests.campaigns.town import AS_OF, KEY, Resident, Town
+from tests.campaigns.town import AS_OF, KEY, Resident, Town, packaged
 
 ids = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=40)
 keys = st.binary(min_size=16, max_size=64)
@@ -151,3 +157,65 @@ def test_whoever_is_held_out_is_in_no_draft_and_no_offer_and_stays_held_out(resi
         again = {(row["campaign_id"], row["customer_id"]): row for row in town.table("holdouts")}
         assert again == first
         assert town.members() == members
+
+
+def pushed(town: Town, *more: DestinationSettings) -> dict[str, dict[str, dict]]:
+    """What a first push would send: destination → customer → payload, for every platform there is."""
+    places = [DestinationSettings(platform=one.slug, released=True) for one in all_platforms()]
+    at = datetime(2017, 11, 15, 6, tzinfo=UTC)
+    make_plan(town.lake, [], [*places, *more], BrakeSettings(), as_of=AS_OF, at=at, person_key="a key for people")
+    found: dict[str, dict[str, dict]] = {place.name: {} for place in (*places, *more)}
+    for row in town.table("sync_plan_rows"):
+        if row["change"] == "enter":
+            found[row["destination"]][row["customer_id"]] = json.loads(row["payload"])
+    return found
+
+
+def named(payload: dict, ours: str) -> object:
+    """A pushed value, whatever the platform calls it."""
+    wanted = {"held_out_of": "heldout", "recommended_action": "action"}[ours]
+    (found,) = [value for name, value in payload["vals"].items() if wanted in name.lower().replace("_", "")]
+    return found
+
+
+@settings(max_examples=3, deadline=None)
+@given(towns(), st.sampled_from([0.0, 0.3]))
+def test_whoever_is_held_out_is_kept_from_the_campaign_on_every_platform_alike(residents, control_share):
+    with TemporaryDirectory() as folder:
+        book = packaged()
+        plays = tuple(play.model_copy(update={"holdout_share": 0.4}) for play in book.plays)
+        playbook = book.model_copy(update={"plays": plays})
+        town = Town(Lake(root=folder, threads=1), residents, playbook, control_share=control_share).settle()
+        town.make(applied=True)
+        held: dict[str, set[str]] = {}
+        for row in town.table("holdouts"):
+            held.setdefault(row["customer_id"], set()).add(row["campaign_id"])
+        play_of = {play.campaign_id(AS_OF): play for play in plays}
+        members, sent = town.members(), pushed(town)
+        for people in sent.values():
+            for customer, payload in people.items():
+                campaigns = held.get(customer, set())
+                assert "*" not in campaigns
+                assert set(named(payload, "held_out_of") or ()) == campaigns
+                off = {name for campaign in campaigns for name in addressed(play_of[campaign].who)}
+                assert not off & set(payload["lists"])
+                if members[customer]["arm"] == "holdout":
+                    assert named(payload, "recommended_action") == playbook.default_action.what
+        on_paper = [set(sent[one.slug]) for one in all_platforms() if not one.addresses_people]
+        assert all(people == on_paper[0] for people in on_paper)
+
+
+def test_a_destination_that_holds_only_the_campaigns_audience_does_not_get_who_is_held_out(lake):
+    book = packaged("welcome")
+    play = book.plays[0].model_copy(update={"holdout_share": 0.5})
+    residents = tuple(Resident(f"R{number}", "new") for number in range(20))
+    town = Town(lake, residents, book.model_copy(update={"plays": (play,)})).settle()
+    town.make(applied=True)
+    held = {row["customer_id"] for row in town.table("holdouts")}
+    narrow = DestinationSettings(platform="outbox", name="welcome list", audience=("new",), released=True)
+    sent = pushed(town, narrow)
+    everybody = {resident.name for resident in residents}
+    assert held
+    assert set(sent["welcome list"]) == everybody - held
+    assert set(sent["outbox"]) == everybody
+    assert {name for name, payload in sent["outbox"].items() if payload["lists"]} == everybody - held

@@ -47,6 +47,7 @@ TAGS = {
     "rs_churn_probability": "RSCHURN",
     "rs_recommended_action": "RSACTION",
     "rs_recommended_products": "RSPRODUCTS",
+    "rs_held_out_of": "RSHELDOUT",
 }
 REACHABLE = {"subscribed", "transactional", "pending"}
 

@@ -219,7 +219,9 @@ def _spoiled(fake: Fake, request: Request, fault: str | None) -> Reply:
             return Reply(200, {"surprise": [1, None]})
         case "expired":
             with fake.lock:
-                return fake.expire() or Reply(502, {"message": "bad gateway"})
+                expired = fake.expire()  # a request that carries no token, to a storage address, does not notice
+                refused = expired if fake.authorise(request) is not None else None
+                return refused or Reply(502, {"message": "bad gateway"})
         case _:
             return fake.answer(request)
 

@@ -12,6 +12,7 @@ CAMPAIGNS = Contract(
         required("play", TEXT, "Entry of the playbook"),
         required("name", TEXT, "Name a marketer knows it by"),
         required("goal", TEXT, "What it is for"),
+        Column("audiences", TEXTS, "Segments or audiences it goes to; empty where moves or everybody are meant"),
         Column("subject", TEXT, "Subject line in the playbook's language; null for the store channel"),
         required("template", TEXT, "Template"),
         required("channel", TEXT, "email or store"),
