@@ -46,6 +46,11 @@ def _remarks(one: DestinationPlan) -> list[str]:
     if one.findings:
         lines = [f"- {_cell(f.message)} Release with `{_cell(one.destination)}:{f.check}`." for f in one.findings]
         texts.append(f"## {_cell(one.destination)} is held\n\n" + "\n".join(lines))
+    if one.days > 1:
+        texts.append(
+            f"{_cell(one.destination)} takes {one.days} days: {one.requests:,} requests are more than the account "
+            "allows in one. What does not fit today is sent by the runs of the next days."
+        )
     if one.prepare:
         texts.append(f"Would be created at {_cell(one.destination)} first: {', '.join(map(_cell, one.prepare))}.")
     if one.skipped:

@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import DestinationSettings
+from tasks.destinations.accounts import quota_key
 from tasks.destinations.answers import Conversation
 from tasks.destinations.brake import check_brake
 from tasks.destinations.desired import chosen_fields, key_of
@@ -34,6 +35,7 @@ from tasks.destinations.platform import (
     skipped,
 )
 from tasks.destinations.prepare import prepare
+from tasks.destinations.quota import note_requests, requests_of_day
 from tasks.destinations.registry import platform_of, require_modules
 from tasks.destinations.stale import refuse_stale
 from tasks.errors import ConfigurationError, SegmentationError
@@ -119,7 +121,7 @@ def apply_destination(
     try:
         if part.changes:
             require_modules(platform)
-            with connect(destination, platform) as session:
+            with connect(destination, platform) as session, within_the_day(lake, part, destination, session, at):
                 wanted = replace(target_of(part, destination, platform), account=session.account)
                 target, things = prepare(platform, session, wanted)
                 created = tuple(map(str, things))
@@ -137,6 +139,23 @@ def apply_destination(
         created=created,
         stopped=stopped,
     )
+
+
+@contextmanager
+def within_the_day(
+    lake: Lake, part: DestinationPlan, destination: DestinationSettings, session: Session, at: datetime
+) -> Iterator[None]:
+    """Inside, no more requests are sent than the account has left of its day; what was sent is counted."""
+    platform = platform_of(part.platform)
+    if platform.limits.per_day is None:
+        yield
+        return
+    account, day = quota_key(platform, destination), at.date()
+    session.budget = max(platform.limits.per_day - requests_of_day(lake, account, day), 0)
+    try:
+        yield
+    finally:
+        note_requests(lake, account, day, f"{part.plan_id}-{part.destination}", session.requests)
 
 
 def target_of(part: DestinationPlan, destination: DestinationSettings, platform: Platform) -> Target:

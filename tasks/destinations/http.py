@@ -91,6 +91,7 @@ class HttpSession:
     chance: Callable[[], float] = random.random
     tokens: TokenStore = field(default_factory=lambda: TOKENS)
     requests: int = 0
+    budget: int | None = None  # requests that the account still allows today
     repeat: bool = True
     _client: httpx.Client | None = None
     _kept: dict[str, Any] = field(default_factory=dict)
@@ -143,8 +144,7 @@ class HttpSession:
         if self._broken is not None:
             raise self._broken
         for attempt in range(self.patience.attempts):
-            self.pace(self.quota_key, self.platform.limits.per_second)
-            self.requests += 1
+            self._take_turn()
             try:
                 found = action()
             except TransientError as error:
@@ -244,14 +244,23 @@ class HttpSession:
         *,
         authorized: bool,
     ) -> httpx.Response:
-        self.pace(self.quota_key, self.platform.limits.per_second)
-        self.requests += 1
+        self._take_turn()
         own = self.platform.headers(self.account, token) if authorized else {}
         url = self._url(path, token, authorized)
         response = self._open().request(method, url, headers={**own, **headers}, **send)
         if response.is_success and (seconds := exhausted_wait(response.headers)):
             self.sleep(seconds)
         return response
+
+    def _take_turn(self) -> None:
+        """Wait for the account's pace; stop for today when its day is used up."""
+        with self._lock:
+            if self.budget is not None and self.requests >= self.budget:
+                limit = f"{self.platform.limits.per_day:,}"
+                self._broken = TransientError(self._say(f"the {limit} requests of the day are used up; go on tomorrow"))
+                raise self._broken
+            self.requests += 1
+        self.pace(self.quota_key, self.platform.limits.per_second)
 
     def _url(self, path: str, token: Token | None, authorized: bool) -> str:
         base = secure_address(token.base) if token is not None and token.base else self.account.base

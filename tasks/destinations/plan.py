@@ -16,6 +16,7 @@ from tasks.destinations.brake import Finding, find_brakes
 from tasks.destinations.desired import NOT_IN_AUDIENCE, chosen_fields, create_desired, key_of
 from tasks.destinations.journal import settle_leftovers
 from tasks.destinations.platform import Field, Platform, Target
+from tasks.destinations.quota import days_needed
 from tasks.destinations.registry import platform_of
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshot
@@ -54,6 +55,7 @@ class DestinationPlan(BaseModel):
     requests: int = 0
     bytes: int = 0
     minutes: float = 0.0
+    days: int = 1
     prepare: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
@@ -210,6 +212,7 @@ def _plan_one(
         as_of=as_of,
         **counts,
         minutes=round(counts["requests"] / platform.limits.per_second / 60, 2),
+        days=days_needed(counts["requests"], platform.limits.per_day),
         prepare=tuple(asked.survey(destination, platform, target)) if asked.survey and counts["requests"] else (),
         findings=findings,
         fields=tuple((f.ours, f.theirs) for f in fields),

@@ -269,6 +269,8 @@ class Session(Protocol):
     """One account's conversation; paced, retried, authorised and scrubbed by the shared client."""
 
     account: Any
+    requests: int
+    budget: int | None
 
     def call(
         self,

@@ -381,3 +381,23 @@ def test_no_cell_of_the_csv_is_a_formula() -> None:
 
     text = to_csv([{"name": "=cmd()", "-x": "+1", "n": -5, "ok": "a=b", "tab": "\tx", "many": ["=1", "b"]}]).decode()
     assert text == "name,'-x,n,ok,tab,many\r\n'=cmd(),'+1,-5,a=b,'\tx,'=1;b\r\n"
+
+
+def test_a_day_of_the_account_is_never_exceeded_and_the_plan_says_how_many_it_takes(tmp_path: Path, parrot) -> None:
+    from tasks.destinations import registry
+
+    limits = replace(parrot.PLATFORM.limits, rows=1, per_day=2)
+    counted = replace(parrot.PLATFORM, limits=limits, push=lambda s, t, parts: s.attempt(lambda: real(s, t, parts)))
+    real = parrot.push
+    parrot.PLATFORM = counted
+    registry.all_platforms.cache_clear()
+    lake, where = retailer(tmp_path / "lake"), parrot_settings()
+    plan = plan_for(lake, where)
+    assert (plan.destinations[0].requests, plan.destinations[0].days) == (5, 3)
+    for day, (so_far, complete) in enumerate([(2, False), (2, False), (4, False), (5, True)]):
+        at = AT + timedelta(days=max(day - 1, 0))  # the second push falls on the first day, too
+        plan, _ = make_plan(lake, [], [where], LOOSE, as_of=AS_OF, at=at, person_key=KEY)
+        summary = apply_plan(lake, plan, [where], plain_connect(), at=at, person_key=KEY)
+        assert (len(parrot.PEOPLE), summary.complete) == (so_far, complete), day
+    told = {row["reason"] for row in lake.read(lake.latest("sync_answers")).to_pylist() if row["verdict"] == "later"}
+    assert told == {"Parrot: the 2 requests of the day are used up; go on tomorrow"}
