@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import click
 
@@ -131,16 +131,15 @@ def run(config: str, as_of: date | None, push: str, lake: str | None, as_json: b
 
 
 def _run_daily_job(config: str, as_of: date | None, push: str, lake: str | None, *, as_json: bool) -> None:
-    from flows.console import progress, show_json
+    from flows.console import show_json
+    from flows.embedded_server import flows_of
     from flows.show import show_summary
     from flows.summary import RunSummary
     from tasks.config import load_config
 
     load_config(config, {"lake": lake} if lake else None)  # a mistake in the file is told before a server starts
-    with progress():
-        from flows.segment_customers import segment_customers
-
-        summary = cast(RunSummary, segment_customers(config, as_of, "apply" if push == "apply" else "plan", lake))
+    with flows_of("flows.segment_customers") as job:
+        summary: RunSummary = job.segment_customers(config, as_of, "apply" if push == "apply" else "plan", lake)
     if as_json:
         show_json(summary.model_dump(mode="json"))
     else:
@@ -187,12 +186,12 @@ def _sync(
     *,
     as_json: bool,
 ) -> None:
-    from flows.console import progress, show_json
+    from flows.console import show_json
+    from flows.embedded_server import flows_of
     from flows.show import show_pushes
-    from flows.sync_segments import sync_segments
 
-    with progress():
-        pushes = sync_segments(config, mode, platform, release)
+    with flows_of("flows.sync_segments") as job:
+        pushes = job.sync_segments(config, mode, platform, release)
     if as_json:
         show_json([one.model_dump(mode="json") for one in pushes])
     else:
@@ -210,15 +209,13 @@ def backtest(
     config: str, cutoff: date | None, horizon_days: int | None, lake: str | None, json_file: Path | None
 ) -> None:
     """Grade every model against its naive rival on a window that has closed."""
-    from flows.console import progress
+    from flows.embedded_server import flows_of
     from flows.show import show_grades
     from tasks.config import load_config
 
     load_config(config, {"lake": lake} if lake else None)  # a mistake in the file is told before a server starts
-    with progress():
-        from flows.backtest_models import backtest_models
-
-        report = backtest_models(config, cutoff, horizon_days, lake)
+    with flows_of("flows.backtest_models") as job:
+        report = job.backtest_models(config, cutoff, horizon_days, lake)
     if json_file is None:
         show_grades(report)
         return
@@ -254,11 +251,11 @@ def explain(customer_id: str, config: str, as_of: date | None, as_json: bool) ->
 @say_errors
 def forget(customer_id: str, config: str, as_json: bool) -> None:
     """Erase one person everywhere, with receipts."""
-    from flows.console import progress, show_json, show_table
-    from flows.forget_customer import forget_customer
+    from flows.console import show_json, show_table
+    from flows.embedded_server import flows_of
 
-    with progress():
-        receipts = forget_customer(config, customer_id)
+    with flows_of("flows.forget_customer") as job:
+        receipts = job.forget_customer(config, customer_id)
     if as_json:
         show_json([one.model_dump() for one in receipts])
     else:
@@ -341,14 +338,13 @@ def refresh(config: str, push: str, max_events: int, replay: bool, as_json: bool
 @say_errors
 def engagement(config: str, as_of: date | None, as_json: bool) -> None:
     """Collect answers to campaigns and opt-outs, and measure what campaigns brought."""
-    from flows.console import progress, show_json, show_table
+    from flows.console import show_json, show_table
+    from flows.embedded_server import flows_of
     from tasks.config import load_config
 
     load_config(config)  # a mistake in the file is told before a server starts
-    with progress():
-        from flows.collect_engagement import collect_engagement
-
-        summary = collect_engagement(config, as_of)
+    with flows_of("flows.collect_engagement") as job:
+        summary = job.collect_engagement(config, as_of)
     if as_json:
         show_json(summary.model_dump(mode="json"))
     else:
