@@ -41,4 +41,4 @@ class RecommendationSettings(Settings):
     item_limit: int = Field(3000, ge=10, le=20_000, description="Best-selling products that cross-selling looks at")
     fit_customers: int = Field(5000, ge=100, description="Customers that models learn from; all are served")
     lessons: int = Field(2, ge=1, le=6, description="Past windows that a booster learns from")
-    chunk_customers: int = Field(2500, ge=1, description="Customers scored at once; bounds memory")
+    chunk_customers: int = Field(1000, ge=1, description="Customers scored at once; bounds memory")
