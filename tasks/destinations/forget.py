@@ -5,15 +5,16 @@ taken in or pushed again, and names nobody.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
 from tasks.config import DestinationSettings
 from tasks.destinations.apply import Connect
+from tasks.destinations.forget_files import Places, erase_files
+from tasks.destinations.mentions import Handles, text_is_about
 from tasks.destinations.opt_outs import bare_target
-from tasks.destinations.platform import Person, Receipt
+from tasks.destinations.platform import Person, Receipt, chunks
 from tasks.destinations.registry import platform_of
 from tasks.destinations.understood import understood
 from tasks.errors import SegmentationError
@@ -25,18 +26,8 @@ from tasks.lake.person_hash import hash_person
 
 BOUGHT = {"order_lines": "order_id, line", "orders": "order_id"}
 NEEDED = frozenset({"customers", "identity", "sync_ledger"})
+DELETED_AT_ONCE = 200
 KEPT = frozenset({"forgotten", "erasure_receipts", "suppressions", *BOUGHT})
-
-
-@dataclass(frozen=True, slots=True)
-class Handles:
-    """Every name under which a person is known here."""
-
-    customer_id: str
-    email: str | None
-    phone: str | None
-    loyalty_id: str | None
-    customer_keys: tuple[str, ...]
 
 
 def forget(
@@ -49,6 +40,7 @@ def forget(
     buckets: int,
     at: datetime,
     person_key: str,
+    places: Places = Places(),  # noqa: B008 - a frozen value
 ) -> tuple[Snapshot, list[dict[str, object]]]:
     """Erase the person known by ``who`` (customer id, address, number or loyalty id) everywhere; returns the receipts.
 
@@ -60,7 +52,8 @@ def forget(
     person_hash = hash_person(who, person_key)
     told = list(_erase_platforms(lake, handles, destinations, connect))
     failed = ", ".join(place for place, status, _ in told if status == "failed")
-    found = [*told, *_erase_tables(lake, handles, request_id, buckets, failed)]
+    found = [*told, *erase_files(lake, handles, places), _erase_quarantine(lake, handles)]
+    found += _erase_tables(lake, handles, request_id, buckets, failed)
     receipts: list[dict[str, object]] = [
         {
             "request_id": request_id,
@@ -153,6 +146,25 @@ def _erase_tables(
             lake.delete(contract.table, where)
             vacuum(lake, contract.table, 0)
         yield contract.table, "erased" if rows else "absent", f"{rows} rows"
+
+
+def _erase_quarantine(lake: Lake, handles: Handles) -> tuple[str, str, str]:
+    """Refused rows stand there as they came: those about the person go."""
+    with lake.database([lake.latest("quarantine")]) as db:
+        likely = " OR ".join(f"contains(lower(raw), {_text(one.lower())})" for one in handles.needles)
+        found = db.sql(f'SELECT source, uri, etag, "row", raw FROM quarantine WHERE {likely} ORDER BY ALL').fetchall()
+    mine = [row[:4] for row in found if text_is_about(row[4], handles)]
+    for some in chunks(mine, DELETED_AT_ONCE):
+        lake.delete(
+            "quarantine",
+            " OR ".join(
+                f"(source = {_text(source)} AND uri = {_text(uri)} AND etag = {_text(etag)} AND row = {row})"
+                for source, uri, etag, row in some
+            ),
+        )
+    if mine:
+        vacuum(lake, "quarantine", 0)
+    return "quarantine", "erased" if mine else "absent", f"{len(mine)} rows"
 
 
 def _make_guest(lake: Lake, table: str, where: str, request_id: str, buckets: int) -> None:

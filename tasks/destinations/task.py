@@ -17,6 +17,7 @@ from tasks.config import Config
 from tasks.destinations.apply import Connect, PushSummary, apply_plan
 from tasks.destinations.connect import connector, surveyor
 from tasks.destinations.forget import forget
+from tasks.destinations.forget_files import Places
 from tasks.destinations.limits import LocalPace, Pace
 from tasks.destinations.opt_outs import read_opt_outs
 from tasks.destinations.plan import SOURCES, Plan, make_plan
@@ -110,6 +111,7 @@ def forget_person(config: Config, who: str, request_id: str) -> Snapshots:
         buckets=config.buckets,
         at=datetime.now(UTC),
         person_key=person_key(lake),
+        places=Places(config.events.queue, config.campaigns.outbox),
     )
     for one in receipts:
         if one["status"] in {"failed", "manual"}:

@@ -1,5 +1,7 @@
 """Opt-outs come home, and the forgotten stay forgotten."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,79 @@ def test_a_platform_that_fails_is_told_and_the_others_go_on(tmp_path: Path, parr
     assert status["outbox"][0] == "accepted"
     hashes = lake.read(lake.latest("forgotten")).column("person_hash").to_pylist()
     assert hash_person("ANA@example.com ", KEY) in hashes
+
+
+def everywhere(lake: Lake) -> None:
+    """Ana, in every place that is no table of customers; Ben and an order 7 beside her."""
+    events = [{"customer_id": "7", "quantity": 1}, {"customer_id": "8", "quantity": 7}]
+    lake.write_text("landing/shop/waiting.ndjson", "".join(json.dumps(one) + "\n" for one in events))
+    done = lake.write_text("landing/shop/done.ndjson", json.dumps({"buyer": {"id": 7}, "total": 3}) + "\n")
+    taken = {"source": "shop", "uri": f"file://{done}", "etag": "e", "as_of": AS_OF, "status": "taken"}
+    lake.replace("intake_log", rows("intake_log", [taken]))
+    body = {"type": "order", "order": {"id": "o7", "email": "ANA@example.com"}}
+    for number, one in enumerate([body, {"order": {"id": "7", "customer_id": "8"}}]):
+        message = json.dumps({"body": json.dumps(one), "attributes": {}})
+        lake.write_text(f"_queue/new/{number}.json", message)
+        lake.write_text(f"dead_letters/events/{number}.json", message)
+    raw = [json.dumps({"household_id": 7, "amount": "?"}), json.dumps({"household_id": 8, "amount": 7})]
+    refused = [{"source": "till", "uri": "u", "etag": "e", "row": n, "raw": one} for n, one in enumerate(raw, 1)]
+    lake.replace("quarantine", rows("quarantine", refused))
+    day = f"_outbox/campaigns/{AS_OF}"
+    lake.write_text(f"{day}/welcome/contacts.csv", "email,rs_greeting\nana@example.com,Hello Ana\nben@example.com,Hi\n")
+    lake.write_text(f"{day}/welcome/sample-1.html", "Hello Ana")
+    cards = [{"loyalty_id": "card-7", "play": "welcome"}, {"loyalty_id": "card-8", "play": "welcome"}]
+    lake.write_text(f"{day}/offers/offers.json", json.dumps(cards))
+    lake.write_text(f"{day}/offers/manifest.json", json.dumps({"offers": 2, "sha256": {"offers.json": "old"}}))
+    mine = {"as_of": AS_OF, "customer_id": "7", "campaign_id": "welcome"}
+    tables = {
+        "campaign_members": {**mine, "arm": "treated", "segment": "new", "applied": True},
+        "campaign_contacts": {**mine, "draft": "Welcome", "email": "ana@example.com"},
+        "holdouts": {"campaign_id": "gift", "customer_id": "7", "since": AS_OF},
+        "offers": {**{k: v for k, v in mine.items() if k != "campaign_id"}, "loyalty_id": "card-7"},
+        "customer_tags": {"customer_id": "7", "tag": "vip", "by": "Mira", "at": AT},
+        "dead_letters": {"letter_id": "l", "what": "push", "where": "outbox", "customer_id": "7"},
+        "engagement": {"event_id": "e", "customer_id": "7", "kind": "open"},
+        "customer_records": {"customer_key": "main:7", "email": "ana@example.com", "source": "till"},
+    }
+    for table, row in tables.items():
+        lake.merge(table, rows(table, [row]))
+    known = [{"customer_key": "main:7", "customer_id": "7", "matched_on": "own id", "source": "till"}]
+    lake.replace("identity", rows("identity", known))
+
+
+PERSON = {"loyalty_id": "card-7", "first_name": "Ana", "last_name": "Example"}
+
+
+def test_a_person_who_is_everywhere_is_nowhere_afterwards_and_others_stay(tmp_path: Path) -> None:
+    lake, place = retailer(tmp_path / "lake", {"7": "vip", "8": "loyal"}), outbox(tmp_path / "out")
+    lake.merge("customers", rows("customers", [customer("7", **PERSON) | {"email": "ana@example.com"}]))
+    everywhere(lake)
+    push(lake, place)
+    places = [place]
+    _, receipts = forget(lake, "7", places, plain_connect(), request_id="r1", buckets=16, at=AT, person_key=KEY)
+    told = {one["place"]: one["status"] for one in receipts}
+    for cleared in (
+        "outbox", "landing files", "letters of events", "queue of events", "drafts and offers", "quarantine",
+        "campaign_members", "campaign_contacts", "holdouts", "offers", "customer_tags", "dead_letters", "engagement",
+        "customer_records", "customers", "identity", "sync_ledger", "sync_plan_rows", "customer_recommendations",
+    ):  # fmt: skip
+        assert told[cleared] in {"erased", "accepted"}, cleared
+
+    found = [f for f in tmp_path.rglob("*") if f.is_file() and "_delta_log" not in f.parts]
+    assert not [f for f in found if b"ana@example.com" in f.read_bytes().lower() or b"card-7" in f.read_bytes()]
+    root = Path(lake.root)
+    assert (root / "landing/shop/waiting.ndjson").read_text() == '{"customer_id": "8", "quantity": 7}\n'
+    assert not (root / "landing/shop/done.ndjson").exists()
+    assert [f.name for f in sorted((root / "_queue/new").iterdir())] == ["1.json"]
+    assert [f.name for f in sorted((root / "dead_letters/events").iterdir())] == ["1.json"]
+    assert [json.loads(row["raw"])["household_id"] for row in lake.read(lake.latest("quarantine")).to_pylist()] == [8]
+    day = root / "_outbox/campaigns" / str(AS_OF)
+    assert (day / "welcome/contacts.csv").read_text() == "email,rs_greeting\nben@example.com,Hi\n"
+    assert not (day / "welcome/sample-1.html").exists()
+    offers = (day / "offers/offers.json").read_bytes()
+    assert [one["loyalty_id"] for one in json.loads(offers)] == ["card-8"]
+    manifest = json.loads((day / "offers/manifest.json").read_text())
+    assert manifest["sha256"] == {"offers.json": hashlib.sha256(offers).hexdigest()}
+
+    _, again = forget(lake, "7", places, plain_connect(), request_id="r1", buckets=16, at=AT, person_key=KEY)
+    assert {one["status"] for one in again if one["place"] != "outbox"} == {"absent"}

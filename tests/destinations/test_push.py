@@ -395,9 +395,9 @@ def test_a_day_of_the_account_is_never_exceeded_and_the_plan_says_how_many_it_ta
     plan = plan_for(lake, where)
     assert (plan.destinations[0].requests, plan.destinations[0].days) == (5, 3)
     for day, (so_far, complete) in enumerate([(2, False), (2, False), (4, False), (5, True)]):
-        at = AT + timedelta(days=max(day - 1, 0))  # the second push falls on the first day, too
-        plan, _ = make_plan(lake, [], [where], LOOSE, as_of=AS_OF, at=at, person_key=KEY)
-        summary = apply_plan(lake, plan, [where], plain_connect(), at=at, person_key=KEY)
+        moment = at(AS_OF) + timedelta(days=max(day - 1, 0))  # the second push falls on the first day, too
+        plan, _ = make_plan(lake, [], [where], LOOSE, as_of=AS_OF, at=moment, person_key=KEY)
+        summary = apply_plan(lake, plan, [where], plain_connect(), at=moment, person_key=KEY)
         assert (len(parrot.PEOPLE), summary.complete) == (so_far, complete), day
     told = {row["reason"] for row in lake.read(lake.latest("sync_answers")).to_pylist() if row["verdict"] == "later"}
     assert told == {"Parrot: the 2 requests of the day are used up; go on tomorrow"}
