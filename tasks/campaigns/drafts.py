@@ -1,13 +1,13 @@
 """Drafts: what would be sent to whom, built the same way for the outbox and for an account."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 import duckdb
+import orjson
 
 from tasks.campaigns.content import Message, compose
 from tasks.campaigns.personal import Person, values
@@ -133,4 +133,4 @@ def draft_name(play: Play, group: Group, as_of: date) -> str:
 
 
 def _digest(parts: list[object]) -> str:
-    return hashlib.blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -160,5 +161,4 @@ def _parquet(table: pa.Table, as_of: date) -> bytes:
 
 def _json(table: pa.Table) -> bytes:
     """One JSON array, one line for each card, so that two days can be compared by eye."""
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in table.to_pylist())
-    return f"[\n{lines}\n]\n".encode()
+    return b"[\n" + b",\n".join(orjson.dumps(row) for row in table.to_pylist()) + b"\n]\n"

@@ -18,6 +18,7 @@ from tasks.campaigns.day import READS, WRITES, make
 from tasks.campaigns.drafts import Studio, languages
 from tasks.campaigns.holdout import key_bytes
 from tasks.campaigns.order import Order
+from tasks.campaigns.playbook import Playbook
 from tasks.campaigns.playbook_file import ids_in_rules, load, text_digest
 from tasks.campaigns.sendgrid_account import read_suppressions
 from tasks.campaigns.sendgrid_wire import Wire
@@ -98,9 +99,14 @@ def _order(
     )
 
 
-def _studio(config: Config, lake: Lake) -> Studio:
+def read_playbook(config: Config) -> Playbook:
+    """The configured playbook, else the packaged one; raises ConfigurationError with every problem in it."""
     segments, audiences = ids_in_rules(config.segments)
-    playbook = load(config.playbook or None, segments=segments, audiences=audiences)
+    return load(config.playbook or None, segments=segments, audiences=audiences)
+
+
+def _studio(config: Config, lake: Lake) -> Studio:
+    playbook = read_playbook(config)
     outbox = config.campaigns.outbox or lake.address("_outbox/campaigns")
     settings = config.campaigns.model_copy(update={"outbox": outbox})
     words = read_words(languages(playbook), settings.texts)

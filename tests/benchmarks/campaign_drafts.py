@@ -43,6 +43,7 @@ def main(customers: int) -> None:
                 f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
             )
         assert len(fake.contacts) == customers
+        assert (line.unchanged, fake.written()) == (customers, []), "a second run changes nothing"
 
 
 if __name__ == "__main__":
