@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.campaigns.task import read_playbook
 from tasks.config import Config, DestinationSettings, Source, load_config
 from tasks.destinations.apply import Connect
 from tasks.destinations.desired import chosen_fields, key_of
@@ -33,7 +34,8 @@ class Finding(BaseModel):
 def check_everything(address: str) -> list[Finding]:
     """Check configuration, lake, sources, rules and destinations; raises ConfigurationError for an unreadable file."""
     config = load_config(address)
-    parts = (_check_lake(config), _check_sources(config), _check_rules(config), _check_destinations(config))
+    looks = (_check_lake, _check_sources, _check_rules, _check_playbook, _check_destinations)
+    parts = [look(config) for look in looks]
     return [Finding(verdict="passed", subject="configuration", message=address)] + [
         one for part in parts for one in part
     ]
@@ -100,6 +102,15 @@ def _check_rules(config: Config) -> Iterator[Finding]:
             message="Too entangled with the rules before it to prove that anybody can get there. "
             "Add a customer under `examples: in`, or split the rule.",
         )
+
+
+def _check_playbook(config: Config) -> Iterator[Finding]:
+    try:
+        plays = read_playbook(config).plays
+    except SegmentationError as error:
+        yield _stopped("playbook", error)
+        return
+    yield Finding(verdict="passed", subject="playbook", message=f"{len(plays)} campaigns")
 
 
 def _check_destinations(config: Config) -> Iterator[Finding]:

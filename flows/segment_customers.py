@@ -21,7 +21,7 @@ from flows.plan_page import show_plan
 from flows.stages import kept
 from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
-from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
+from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, read_playbook, show_campaigns
 from tasks.config import Config, load_config
 from tasks.destinations.task import find_secret, plan_push
 from tasks.features.task import measure_customers
@@ -94,10 +94,14 @@ def segment_customers(
 def prepare(settings: Config, day: date, tables: Lake, *, draft: bool) -> Prepared:
     """Everything from new orders to the plan of the push; campaigns are drafted, or planned only."""
     keep = kept(settings)
+    rules, _ = (
+        read_rules(tables, settings),
+        read_playbook(settings),
+    )  # a mistake in them is told before anything is read
     collect_sources(settings, day, find_secret)
     known = read_opt_outs(settings, day, take_in_and_tell(settings, day, tables))
     known = keep(measure_customers)(settings, day, known)
-    known = keep(assign_segments)(settings, day, known, read_rules(tables, settings))
+    known = keep(assign_segments)(settings, day, known, rules)
     mark_refreshed(tables, known)
     known = keep(recommend_products)(settings, day, known)
     campaigns = apply_campaigns(settings, day, known) if draft else keep(plan_campaigns)(settings, day, known)

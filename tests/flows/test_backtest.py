@@ -12,7 +12,7 @@ from tasks.errors import ConfigurationError
 from tasks.lake.opened import open_lake
 from tests.flows.small_shop import write_shop
 
-pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
 TARGETS = {"lifetime_value", "churn", "next_order", "recommendations.repeat", "recommendations.new", "segments"}
 CUTOFF, MORNING = date(2025, 7, 4), date(2025, 8, 1)
