@@ -15,11 +15,11 @@ ERR = Console(stderr=True, highlight=False)
 
 
 class ProgressHandler(logging.Handler):
-    """Shows what a flow says, with the seconds since the start."""
+    """Shows what a flow says, with the seconds since ``begin``, a moment of the monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: float) -> None:
         super().__init__(logging.INFO)
-        self._begin = time.monotonic()
+        self._begin = begin
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line for one record."""
@@ -29,10 +29,10 @@ class ProgressHandler(logging.Handler):
 
 
 @contextmanager
-def progress() -> Iterator[None]:
-    """Show the lines of flows and tasks while they run."""
+def progress(begin: float) -> Iterator[None]:
+    """Show the lines of flows and tasks while they run, with the seconds since ``begin``."""
     loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
-    handler = ProgressHandler()
+    handler = ProgressHandler(begin)
     handler.addFilter(lambda record: not _is_bookkeeping(record))
     before = [(logger, logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
@@ -64,11 +64,13 @@ def _is_bookkeeping(record: logging.LogRecord) -> bool:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
     """Print a small table; columns in ``right`` are aligned to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for position, name in enumerate(columns):
-        table.add_column(name, justify="right" if position in right else "left", overflow="fold")
+        table.add_column(name, justify="right" if position in right else "left", overflow="fold", no_wrap=position == 0)
     for row in rows:
         table.add_row(*(str(value) for value in row))
+    if title:
+        OUT.print(f"[bold]{title}[/bold]")
     OUT.print(table)
     OUT.print()
 

@@ -30,12 +30,14 @@ def flows_of(module: str) -> Iterator[Any]:
 
     Should that server not come up, Prefect starts its own.
     """
-    from flows.console import progress
+    from flows.console import ERR, progress
 
+    begin = time.monotonic()
+    ERR.print("[dim]   0.0s[/dim] starting")
     server = _start()
     flows = import_module(module)
     with ExitStack() as stack:
-        stack.enter_context(progress())  # after the import, with which Prefect sets up its logging
+        stack.enter_context(progress(begin))  # after the import, with which Prefect sets up its logging
         if server is not None and server.is_ready():
             stack.enter_context(server.in_use())
         yield flows

@@ -55,11 +55,12 @@ def _sizes(
         size, was = now.get(rule.id, 0), before.get(rule.id, 0)
         if was >= max(tolerance.min_segment_size, 1):
             yield _moved(rule.id, was, size, tolerance)
-        elif size == 0:
-            message = f"Nobody is in {rule.id}. If that surprises you, look at its condition in the rule file."
-            yield _row("has_members", rule.id, told=True, value=0.0, limit=1.0, message=message)
-        else:
+        elif size:
             yield _row("has_members", rule.id, told=False, value=float(size), limit=1.0, message=f"{size} customers.")
+    empty = sorted(rule.id for rule in rules.rules if not now.get(rule.id))
+    if empty:
+        message = f"Nobody is in {', '.join(empty)}. If that surprises you, look at their conditions in the rule file."
+        yield _row("has_members", "empty", told=True, value=0.0, limit=1.0, message=message)
 
 
 def _moved(rule: str, was: int, size: int, tolerance: BrakeSettings) -> dict[str, Any]:
