@@ -90,7 +90,7 @@ def init(directory: Path) -> None:
     """Write commented segmentation.yaml, segments.yaml and playbook.yaml to DIRECTORY."""
     from flows.starter import write_starter
 
-    for path in write_starter(directory):
+    for path in write_starter(directory, datetime.now(UTC).date()):
         click.echo(f"wrote {path}")
     click.echo(
         f"Edit {directory / 'segmentation.yaml'}, then: segmentation check --config {directory / 'segmentation.yaml'}"
