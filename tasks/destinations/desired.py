@@ -51,6 +51,19 @@ _AS_THE_PLAYBOOK_SAYS = {
 }
 
 
+_AMOUNT, _PROBABILITY = (0.1, 1.0), (0.0, 0.05)  # change that is noise: share of the value, or absolute
+_ESTIMATES = {
+    "lifetime_value": _AMOUNT,
+    "lifetime_value_low": _AMOUNT,
+    "lifetime_value_high": _AMOUNT,
+    "expected_spend": _AMOUNT,
+    "expected_spend_median": _AMOUNT,
+    "churn_probability": _PROBABILITY,
+    "p_alive": _PROBABILITY,
+    "adoption_probability": _PROBABILITY,
+}
+
+
 def available_columns() -> dict[str, tuple[str, Column]]:
     """Every column that can be pushed: name → (table, column)."""
     found = {"recommended_products": ("products_shown", _PRODUCTS), "held_out_of": ("held", _HELD_OUT_OF)}
@@ -79,8 +92,27 @@ def chosen_fields(destination: DestinationSettings, platform: Platform) -> tuple
     )
 
 
+def pushed_sql(one: Field) -> str:
+    """SQL of one pushed value; an estimate that moved less than it can claim stays as the platform has it.
+
+    Otherwise everybody would be sent every day: each day shifts every prediction a little.
+    """
+    now = value_sql(one.ours)
+    if one.ours not in _ESTIMATES:
+        return now
+    relative, absolute = _ESTIMATES[one.ours]
+    before = f"(before.vals->>{pointer(one.theirs)})::DOUBLE"
+    noise = f"greatest({relative} * abs({before}), {absolute})"
+    return f"CASE WHEN abs({now} - {before}) <= {noise} THEN {before} ELSE {now} END"
+
+
+def pointer(name: str) -> str:
+    """A JSON pointer to a key with any characters, as SQL text."""
+    return "'/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
+
+
 def value_sql(ours: str) -> str:
-    """SQL of one pushed value; estimates are rounded to what they can claim, so that noise is not sent every day."""
+    """SQL of one value, rounded to what can be said."""
     if ours in _AS_THE_PLAYBOOK_SAYS:
         return _AS_THE_PLAYBOOK_SAYS[ours]
     table, column = available_columns()[ours]
@@ -121,7 +153,7 @@ def create_desired(
 
     ``reason`` is null where the customer should be there, and says why not otherwise. Needs the views of customers,
     consent, suppressions, forgotten, customer_segments, customer_features, customer_recommendations, holdouts,
-    campaigns and offers.
+    campaigns, offers and sync_ledger.
     """
     create_blocked(
         db,
@@ -129,7 +161,7 @@ def create_desired(
         granted_only=destination.require_consent,
         person_key=person_key,
     )
-    pairs = ", ".join(f"'{_quoted(f.theirs)}', {value_sql(f.ours)}" for f in fields)
+    pairs = ", ".join(f"'{_quoted(f.theirs)}', {pushed_sql(f)}" for f in fields)
     key = key_of(destination, platform)
     normal_key = {Key.EMAIL: "nullif(lower(trim(customers.email)), '')", Key.PHONE: "nullif(trim(customers.phone), '')"}
     key_sql = normal_key.get(key, "customers.customer_id")
@@ -152,6 +184,9 @@ def create_desired(
             FROM running LEFT JOIN written USING (campaign_id) WHERE campaign_id <> '*' GROUP BY customer_id
         ), told AS (
             SELECT customer_id, action, products FROM offers WHERE as_of = $as_of
+        ), before AS (
+            SELECT customer_id, payload->'vals' AS vals FROM sync_ledger
+            WHERE destination = $destination AND digest <> ''
         ), wanted AS (
             SELECT customers.customer_id, customer_segments.segment, {key_sql} AS key,
                 nullif(lower(trim(customers.email)), '') AS email, nullif(trim(customers.phone), '') AS phone,
@@ -167,6 +202,7 @@ def create_desired(
                 AND customer_features.as_of = $as_of
             LEFT JOIN products_shown ON products_shown.customer_id = customers.customer_id
             LEFT JOIN blocked ON blocked.customer_id = customers.customer_id
+            LEFT JOIN before ON before.customer_id = customers.customer_id
             LEFT JOIN told ON told.customer_id = customers.customer_id
             LEFT JOIN held ON held.customer_id = customers.customer_id
             LEFT JOIN (SELECT customer_id FROM running WHERE campaign_id = '*') control
@@ -187,7 +223,12 @@ def create_desired(
             CASE WHEN reason IS NULL AND claim > 1 THEN '{SHARED_KEY}' ELSE reason END AS reason
         FROM single
         """,
-        {"as_of": as_of, "everything": not destination.audience, "audience": list(destination.audience)},
+        {
+            "as_of": as_of,
+            "destination": destination.name,
+            "everything": not destination.audience,
+            "audience": list(destination.audience),
+        },
     )
 
 

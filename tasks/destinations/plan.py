@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.config import BrakeSettings, DestinationSettings
 from tasks.destinations.brake import Finding, find_brakes
-from tasks.destinations.desired import NOT_IN_AUDIENCE, chosen_fields, create_desired, key_of
+from tasks.destinations.desired import NOT_IN_AUDIENCE, chosen_fields, create_desired, key_of, pointer
 from tasks.destinations.journal import settle_leftovers
 from tasks.destinations.platform import Field, Platform, Target
 from tasks.destinations.quota import days_needed
@@ -268,7 +268,7 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
         "SELECT reason, count(*) FROM changes WHERE change = 'skip' GROUP BY reason ORDER BY reason"
     ).fetchall()
     changed = ", ".join(
-        f"count(*) FILTER ((vals->>{_pointer(f.theirs)}) IS DISTINCT FROM (old_vals->>{_pointer(f.theirs)}))"
+        f"count(*) FILTER ((vals->>{pointer(f.theirs)}) IS DISTINCT FROM (old_vals->>{pointer(f.theirs)}))"
         for f in fields
     )
     moved = db.sql(f"SELECT {changed} FROM changes WHERE change = 'update'").fetchall()[0]
@@ -301,11 +301,6 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
         "bytes": size,
         "worth": round(worth, 2),
     }
-
-
-def _pointer(name: str) -> str:
-    """A JSON pointer to a key with any characters, as SQL text."""
-    return "'/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
 
 
 def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: date) -> pa.RecordBatchReader:

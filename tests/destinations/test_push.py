@@ -401,3 +401,24 @@ def test_a_day_of_the_account_is_never_exceeded_and_the_plan_says_how_many_it_ta
         assert (len(parrot.PEOPLE), summary.complete) == (so_far, complete), day
     told = {row["reason"] for row in lake.read(lake.latest("sync_answers")).to_pylist() if row["verdict"] == "later"}
     assert told == {"Parrot: the 2 requests of the day are used up; go on tomorrow"}
+
+
+def test_an_estimate_that_moved_less_than_it_can_claim_is_no_change(tmp_path: Path, parrot) -> None:
+    lake, where = (
+        retailer(tmp_path / "lake"),
+        parrot_settings(fields={"lifetime_value": "clv", "churn_probability": "p"}),
+    )
+
+    def estimate(name: str, value: float, churn: float) -> dict[str, object]:
+        return {"customer_id": name, "as_of": AS_OF, "lifetime_value": value, "churn_probability": churn}
+
+    def believe(*rows_: dict[str, object]) -> int:
+        lake.replace("customer_features", rows("customer_features", list(rows_)), where={"as_of": AS_OF})
+        return sync(lake, where).destinations[0].delivered
+
+    assert believe(estimate("ana", 1000, 0.20), estimate("ben", 1000, 0.20), estimate("cleo", 3, 0.0)) == 5
+    assert believe(estimate("ana", 1099, 0.24), estimate("ben", 1200, 0.20), estimate("cleo", 4, 0.0)) == 1
+    assert (parrot.PEOPLE["ana"]["clv"], parrot.PEOPLE["ben"]["clv"]) == (1000.0, 1200.0)
+    # Many small steps add up: what counts is the distance to what the platform has.
+    assert believe(estimate("ana", 1101, 0.24), estimate("ben", 1250, 0.26), estimate("cleo", 4, 0.0)) == 2
+    assert (parrot.PEOPLE["ana"]["clv"], parrot.PEOPLE["ben"]["p"]) == (1101.0, 0.26)
