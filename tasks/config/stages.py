@@ -24,9 +24,12 @@ class FeatureSettings(Settings):
     horizon_days: int | None = Field(
         None, ge=7, le=730, description="Horizon of predictions; from the data if left out"
     )
-    discount_rate: float = Field(0.0, ge=0, le=1, description="Yearly rate by which later spend counts less")
     business_hours: tuple[int, int] = Field((9, 17), description="Office hours on weekdays, local time")
-    refit_days: int = Field(7, ge=1, description="Models are fitted again after this many days, or on drift")
+    refit_days: int = Field(
+        7,
+        ge=1,
+        description="Clusters are chosen again after these days, or on drift; predictions learn anew daily",
+    )
 
 
 class ClusterSettings(Settings):

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 BLUE, TEAL, AMBER, RED, VIOLET = "#2563a8", "#1d8a83", "#d08a1d", "#b83a3a", "#6b4fa0"
 
+WIDTH_INCHES = 5.4  # narrow, so that letters stay readable on a phone
+
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "segmentation",
@@ -59,11 +61,11 @@ def paired_bars(
 ) -> str:
     """Two bars per label, as shares: for example customers and revenue."""
     with mpl.rc_context(_STYLE):
-        figure, (axes,) = _canvas(7.2, 0.62 * len(labels) + 0.9)
+        figure, (axes,) = _canvas(WIDTH_INCHES, 0.62 * len(labels) + 0.9)
         places = range(len(labels))
         for offset, values, colour, name in ((-0.19, left, BLUE, names[0]), (0.19, right, AMBER, names[1])):
             bars = axes.barh([place + offset for place in places], values, height=0.36, color=colour, label=name)
-            axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=4, fontsize=9, color=MUTED)
+            axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=4, fontsize=10, color=MUTED)
         _categories(axes, labels)
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
@@ -81,7 +83,7 @@ def bars(
 ) -> str:
     """One bar per label with its value in words (``show`` is a format) and, where given, its interval."""
     with mpl.rc_context(_STYLE):
-        figure, (axes,) = _canvas(7.2, 0.42 * len(labels) + 0.7)
+        figure, (axes,) = _canvas(WIDTH_INCHES, 0.42 * len(labels) + 0.7)
         drawn = axes.barh(range(len(labels)), values, height=0.6, color=TEAL)
         reach = list(values)
         if intervals:
@@ -98,11 +100,11 @@ def bars(
                     (5, 0),
                     textcoords="offset points",
                     va="center",
-                    fontsize=9,
+                    fontsize=10,
                     color=MUTED,
                 )
         else:
-            axes.bar_label(drawn, [show.format(value) for value in values], padding=4, fontsize=9, color=MUTED)
+            axes.bar_label(drawn, [show.format(value) for value in values], padding=4, fontsize=10, color=MUTED)
         _categories(axes, labels)
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
@@ -121,7 +123,7 @@ def heat_map(
 ) -> str:
     """A grid of numbers, darker where larger; the number stands in every cell."""
     with mpl.rc_context(_STYLE):
-        figure, (axes,) = _canvas(7.2, 0.46 * len(rows) + 1.3)
+        figure, (axes,) = _canvas(WIDTH_INCHES, 0.46 * len(rows) + 1.3)
         largest = max((value for row in values for value in row), default=0) or 1
         shade = [[(value / largest) ** 0.6 for value in row] for row in values]
         axes.imshow(shade, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
@@ -130,10 +132,10 @@ def heat_map(
                 if value:
                     dark = shade[y][x] > 0.62  # noqa: PLR2004 - where white text reads better
                     axes.text(
-                        x, y, show.format(value), ha="center", va="center", fontsize=9, color="white" if dark else INK
+                        x, y, show.format(value), ha="center", va="center", fontsize=10, color="white" if dark else INK
                     )
-        axes.set_xticks(range(len(columns)), columns, fontsize=9)
-        axes.set_yticks(range(len(rows)), rows, fontsize=9)
+        axes.set_xticks(range(len(columns)), columns, fontsize=10)
+        axes.set_yticks(range(len(rows)), rows, fontsize=10)
         axes.set_xlabel(axis_names[0])
         axes.set_ylabel(axis_names[1])
         for spine in axes.spines.values():
@@ -144,7 +146,7 @@ def heat_map(
 def lines(title: str, days: Sequence[str], series: Mapping[str, Sequence[float | None]], show: str) -> str:
     """One line per series over days, named in the legend, its last value at the end; missing days are bridged."""
     with mpl.rc_context(_STYLE):
-        figure, (axes,) = _canvas(7.2, 3.0)
+        figure, (axes,) = _canvas(WIDTH_INCHES, 3.0)
         for (name, values), colour in zip(series.items(), (BLUE, AMBER, TEAL, RED, VIOLET), strict=False):
             known = [(place, value) for place, value in enumerate(values) if value is not None]
             axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4, linewidth=2, label=name)
@@ -154,12 +156,12 @@ def lines(title: str, days: Sequence[str], series: Mapping[str, Sequence[float |
                 (6, 0),
                 textcoords="offset points",
                 va="center",
-                fontsize=9,
+                fontsize=10,
                 color=colour,
             )
-        axes.set_xticks(range(len(days)), days, fontsize=9)
+        axes.set_xticks(range(len(days)), days, fontsize=10)
         axes.grid(axis="y", color=GRID)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=10)
         axes.margins(x=0.1)
         return _svg(figure, title)
 
