@@ -1,4 +1,4 @@
-"""A headless Chromium that a test looks through: open a page, wait for words, press what carries a label, take a picture.
+"""A headless Chromium that a test looks through: open a page, wait for words, press what says so, take a picture.
 
 It speaks the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/) and reaches loopback only.
 """
@@ -25,7 +25,8 @@ SETTLED = """
 PRESS = """
     (() => {
         const says = each => each.innerText?.trim() === LABEL && each.getClientRects().length
-        const named = [...document.querySelectorAll('body *')].filter(each => says(each) && ![...each.children].some(says))
+        const deepest = each => says(each) && ![...each.children].some(says)
+        const named = [...document.querySelectorAll('body *')].filter(deepest)
         named[0]?.click()
         return named.length
     })()

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -100,6 +102,39 @@ def running(command: list[str], environment: Mapping[str, str], log: Path) -> It
         yield started
     finally:
         started.end()
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Run PostgreSQL, as a server in production does, with a database of its own; yield Prefect's address of it.
+
+    Where PostgreSQL is not installed the address is empty: SQLite will do, but its one writer makes many clients wait.
+    """
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        yield ""
+        return
+    data, port = Path(tempfile.mkdtemp(prefix="segmentation-postgres-")), free_port()
+    as_user: list[str] = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(data, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    make = [str(programs[-1].with_name("initdb")), "-D", str(data), "-U", "prefect", "-A", "trust", "--no-sync"]
+    subprocess.run([*as_user, *make], env=environment, cwd="/", check=True, capture_output=True)
+    options = ["-k", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    command = [*as_user, str(programs[-1]), "-D", str(data), *options]
+    try:
+        with running(command, environment, folder / "postgres.log"):
+            wait_for(lambda: _listens(port), "answer of PostgreSQL", 60)
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
