@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -45,10 +46,16 @@ class Match(StrEnum):
     ANY = "any of these"
 
 
+def _in_this_order(schema: dict[str, Any]) -> None:
+    """Number the fields: a server on PostgreSQL forgets the order of keys, and the page sorts by position."""
+    for position, field in enumerate(schema["properties"].values()):
+        field["position"] = position
+
+
 class FormPart(BaseModel):
     """One part of the form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_in_this_order)
 
 
 class FormCondition(FormPart):

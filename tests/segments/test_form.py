@@ -93,3 +93,14 @@ def test_all_conditions_that_do_not_work_are_told_with_their_place() -> None:
 def test_any_name_becomes_an_identifier(name: str) -> None:
     group = FormGroup(conditions=[condition("orders", Comparison.AT_LEAST, "1")])
     assert to_rule(SegmentForm(name=name, groups=[group])).id.isascii()
+
+
+def test_the_form_keeps_its_order_where_a_server_forgets_the_order_of_keys() -> None:
+    parts = SegmentForm.model_json_schema()
+    for part, model in (
+        (parts, SegmentForm),
+        (parts["$defs"]["FormGroup"], FormGroup),
+        (parts["$defs"]["FormCondition"], FormCondition),
+    ):
+        fields = part["properties"]
+        assert sorted(fields, key=lambda name: fields[name]["position"]) == list(model.model_fields)
