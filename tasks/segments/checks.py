@@ -1,6 +1,6 @@
 """Checks of an assignment: everyone has one segment, nobody's segment vanished, sizes moved as far as is believable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -9,17 +9,25 @@ import pyarrow as pa
 
 from tasks.config import BrakeSettings
 from tasks.lake.contracts import CONTRACTS
+from tasks.segments.lookalikes import SMALLEST_SEED, Search
 from tasks.segments.rules import RuleFile
 
 STAGE = "segments"
 
 
-def check_segments(db: duckdb.DuckDBPyConnection, rules: RuleFile, as_of: date, tolerance: BrakeSettings) -> pa.Table:
+def check_segments(
+    db: duckdb.DuckDBPyConnection,
+    rules: RuleFile,
+    as_of: date,
+    tolerance: BrakeSettings,
+    searches: Sequence[Search] = (),
+) -> pa.Table:
     """Rows of ``check_results``; only missing or double customers are ``stopped``, the rest is ``told``.
 
-    ``db`` has the views ``customer_features`` and ``customer_segments``, this morning included.
+    ``db`` has the views ``customer_features`` and ``customer_segments``, this morning included; ``searches`` say how
+    look-alikes were looked for.
     """
-    rows = [_coverage(db, as_of), *_sizes(db, rules, as_of, tolerance)]
+    rows = [_coverage(db, as_of), *_sizes(db, rules, as_of, tolerance), *(_seed(search) for search in searches)]
     full = [{"as_of": as_of, "stage": STAGE, **row} for row in rows]
     return pa.Table.from_pylist(full, schema=CONTRACTS["check_results"].schema)
 
@@ -61,6 +69,21 @@ def _sizes(
     if empty:
         message = f"Nobody is in {', '.join(empty)}. If that surprises you, look at their conditions in the rule file."
         yield _row("has_members", "empty", told=True, value=0.0, limit=1.0, message=message)
+
+
+def _seed(search: Search) -> dict[str, Any]:
+    size, least = search.seed_customers, SMALLEST_SEED
+    if size < least:
+        message = (
+            f"{search.audience} is empty: its seed {search.seed} has {size} customers, and at least {least} are needed "
+            "to see what they have in common. Take a larger seed."
+        )
+    elif search.other_customers == 0:
+        message = f"{search.audience} is empty: everybody is in its seed {search.seed}. Take a narrower seed."
+    else:
+        message = f"{search.found} customers resemble the {size} of {search.seed}."
+    told = size < least or search.other_customers == 0
+    return _row("seed_says_enough", search.audience, told=told, value=float(size), limit=float(least), message=message)
 
 
 def _moved(rule: str, was: int, size: int, tolerance: BrakeSettings) -> dict[str, Any]:

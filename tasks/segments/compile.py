@@ -1,9 +1,10 @@
 """Rules become DuckDB expressions over ``customer_features``: columns by name, every constant as a named parameter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.segments.fields import FieldInfo, Kind
-from tasks.segments.rules import Condition, Operator
+from tasks.segments.rules import Condition, Operator, Rule, RuleFile
 
 Parameter = bool | int | float | str
 
@@ -29,6 +30,20 @@ def compile_condition(condition: Condition, parameters: Parameters) -> str:
         return _compile_comparison(condition, parameters)
     word, empty = (" AND ", "true") if condition.all is not None else (" OR ", "false")
     return f"({word.join(compile_condition(part, parameters) for part in condition.parts) or empty})"
+
+
+def compile_place(primary: Sequence[Rule], parameters: Parameters) -> str:
+    """An SQL expression for the position of the first rule that matches."""
+    tests = " ".join(f"WHEN {compile_condition(rule.when, parameters)} THEN {n}" for n, rule in enumerate(primary))
+    return f"CASE {tests} END"
+
+
+def compile_membership(rules: RuleFile, name: str, parameters: Parameters) -> str:
+    """A boolean SQL expression, never null: whether a customer is in the segment or audience of that id."""
+    names = [rule.id for rule in rules.primary]
+    if name in names:
+        return f"({compile_place(rules.primary, parameters)} = {names.index(name)})"
+    return compile_condition(next(rule.when for rule in rules.audiences if rule.id == name), parameters)
 
 
 def column_sql(info: FieldInfo) -> str:

@@ -58,7 +58,7 @@ def primary_rule(rules: RuleFile, customer: Mapping[str, Value]) -> Rule:
 
 
 def audience_ids(rules: RuleFile, customer: Mapping[str, Value]) -> tuple[str, ...]:
-    """The audiences of a customer, sorted."""
+    """The audiences of a customer, sorted; look-alikes, which all customers together decide, are not among them."""
     return tuple(sorted(rule.id for rule in rules.audiences if matches(rule.when, customer)))
 
 

@@ -50,7 +50,8 @@ def prove(rules: RuleFile) -> Proof:
     undecided: list[str] = []
     witnesses: dict[str, Mapping[str, Value]] = {}
     cases = [(rule, rules.primary[:position]) for position, rule in enumerate(rules.primary)]
-    for rule, earlier in [*cases, *((audience, ()) for audience in rules.audiences)]:
+    conditioned = [audience for audience in rules.audiences if audience.like is None]
+    for rule, earlier in [*cases, *((audience, ()) for audience in conditioned)]:
         try:
             space = _Space([rule, *earlier])
             left = space.remainder(rule, earlier)

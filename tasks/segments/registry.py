@@ -117,7 +117,10 @@ def _end_of(text: str, item: yaml.Node) -> int:
 
 def _spell(rule: Rule) -> str:
     said = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    said["when"] = spell_condition(rule.when)
+    if rule.like is None:
+        said["when"] = spell_condition(rule.when)
+    else:
+        said.pop("when")
     return yaml.safe_dump([said], sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
 
 

@@ -1,5 +1,6 @@
 """Reading rule files: every problem at once, with file, line and remedy."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
@@ -46,6 +47,7 @@ def parse_rules(text: str, address: str) -> RuleFile:
 def find_problems(rules: RuleFile) -> Iterator[Problem]:
     """What is wrong with rules that are well formed, each with its place."""
     yield from _double_ids(rules)
+    yield from _wrong_seeds(rules)
     last = len(rules.primary) - 1
     if rules.primary[last].when.all != ():
         what = f"the last primary rule ({rules.primary[last].id}) must match everyone, so that nobody is left out."
@@ -74,6 +76,23 @@ def _double_ids(rules: RuleFile) -> Iterator[Problem]:
             if rule.id in seen:
                 yield (kind, position, "id"), f"the id {rule.id} is used twice. Give each rule its own."
             seen.add(rule.id)
+
+
+def _wrong_seeds(rules: RuleFile) -> Iterator[Problem]:
+    for position, rule in enumerate(rules.primary):
+        if rule.like is not None:
+            what = f"{rule.id} is a look-alike, which only an audience can be. Move it to audiences, or write `when`."
+            yield ("primary", position, "like"), what
+    seeds = {rule.id for rule in rules.rules if rule.like is None}
+    alike = {rule.id for rule in rules.rules if rule.like is not None}
+    for position, rule in enumerate(rules.audiences):
+        if rule.like in alike:
+            what = f"{rule.like} is a look-alike itself. Name a segment or an audience that has a condition (when)."
+            yield ("audiences", position, "like"), what
+        elif rule.like is not None and rule.like not in seeds:
+            close = difflib.get_close_matches(rule.like, seeds, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(sorted(seeds))}."
+            yield ("audiences", position, "like"), f"there is no segment or audience {rule.like!r}. {hint}"
 
 
 def _explain(finding: Finding) -> str:

@@ -14,6 +14,8 @@ from tasks.segments.fields import FieldInfo, Kind, check_constant, find_field
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 EVERYONE = "everyone"
+NOBODY = {"not": EVERYONE}
+USUAL_SHARE = 0.05
 WHO = "who"
 _ID = r"^[a-z][a-z0-9_]{0,39}$"
 
@@ -190,7 +192,26 @@ class Rule(Settings):
     goal: str = Field("", description="What the business wants from them")
     action: str = Field("", description="What sales staff should do when they meet one")
     when: Condition = Field(description="Who belongs to it")
+    like: str | None = Field(
+        None, description="Instead of when: the segment or audience whose look-alikes belong to it"
+    )
+    share: float = Field(USUAL_SHARE, gt=0, le=0.5, description="Look-alikes are at most this share of all customers")
     examples: Examples = Field(default_factory=Examples, description="Customers that prove the condition")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _condition_or_seed(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        if raw.get("like") is None:
+            if "share" in raw:
+                raise ValueError("share belongs to a look-alike audience. Name its seed with like, or take share out.")
+            return raw
+        if raw.get("when") not in (None, NOBODY):
+            raise ValueError("an audience has a condition (when) or a seed (like), not both. Take one out.")
+        if raw.get("examples"):
+            raise ValueError("examples cannot prove a look-alike: all customers together decide. Take them out.")
+        return {**raw, "when": NOBODY}
 
 
 class RuleFile(Settings):
@@ -198,6 +219,11 @@ class RuleFile(Settings):
 
     primary: tuple[Rule, ...] = Field(min_length=1, description="Ordered: the first match is the segment")
     audiences: tuple[Rule, ...] = Field((), description="Independent: a customer can be in any number of them")
+
+    @property
+    def lookalikes(self) -> tuple[Rule, ...]:
+        """Audiences without a condition: those most like a seed, in the order of their ids."""
+        return tuple(sorted((rule for rule in self.audiences if rule.like is not None), key=lambda rule: rule.id))
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -1,4 +1,4 @@
-"""The whole of segmentation in order: clusters, segments, profiles, moves, checks."""
+"""The whole of segmentation in order: clusters, look-alikes, segments, profiles, moves, checks."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from tasks.segments.cluster_tables import (
     solution_rows,
 )
 from tasks.segments.clusters import Solution, choose_clusters, due_for_review
+from tasks.segments.lookalikes import find_lookalikes
 from tasks.segments.moves import find_moves
 from tasks.segments.profiles import profile_segments
 from tasks.segments.registry import SYSTEM, Rules, current_rules, version_row
@@ -50,11 +51,12 @@ def segment(lake: Lake, config: Config, as_of: date, known: Snapshots, rules: Ru
     remembered = [lake.latest(table) for table in (*REMEMBERS, "rule_versions")]
     with lake.database([*known.only(READS), *remembered]) as db:
         solution, written = _choose_clusters(lake, db, config, as_of)
-        assigned = _assigned(db, rules, solution, as_of)
+        similar = find_lookalikes(db, rules.file, as_of)
+        assigned = _assigned(db, rules, solution, as_of, similar.members)
         written.append(lake.replace("customer_segments", assigned, where=where))
         db.execute(f"CREATE OR REPLACE VIEW customer_segments AS {lake.scan(written[-1])}")
         moves = find_moves(db, as_of).to_arrow_table()
-        checks = check_segments(db, rules.file, as_of, config.brake)
+        checks = check_segments(db, rules.file, as_of, config.brake, similar.searches)
         written += [
             _remember_rules(lake, db, rules, as_of),
             lake.replace("segment_profiles", profile_segments(db, rules.file, as_of), where=where),
@@ -70,9 +72,11 @@ def segment(lake: Lake, config: Config, as_of: date, known: Snapshots, rules: Ru
     )
 
 
-def _assigned(db: duckdb.DuckDBPyConnection, rules: Rules, solution: Solution | None, as_of: date) -> pa.Table:
+def _assigned(
+    db: duckdb.DuckDBPyConnection, rules: Rules, solution: Solution | None, as_of: date, similar: pa.Table
+) -> pa.Table:
     clusters = customer_clusters(solution, _today(db, as_of))
-    return assign(db, rules.file, as_of, rules.version, clusters).to_arrow_table()
+    return assign(db, rules.file, as_of, rules.version, clusters, similar=similar).to_arrow_table()
 
 
 def _today(db: duckdb.DuckDBPyConnection, as_of: date) -> pd.DataFrame:
