@@ -114,6 +114,7 @@ IMPACTS: Mapping[str, str] = {
     "define-segment": "The new audience is neither previewed nor saved.",
     "backtest-models": "Model grades are a week older than they should be; the last grades stay in force.",
     "forget-customer": "A person's erasure is not finished, and the law sets a term for it.",
+    "tidy-lake": "The lake grows; nothing else is missing.",
     "restart-run": "Failed runs are not put back by themselves.",
 }
 DEFAULT_IMPACT = "What this run produces is missing or older than it should be."

@@ -28,6 +28,9 @@ def check_intake(lake: Lake, config: Config, as_of: date, reports: tuple[SourceR
             if source.name in told
             for finding in _check_source(db, source, as_of, told[source.name])
         ]
+        findings += [
+            _lateness(db, source, as_of, config) for source in config.sources if source.dataset is Dataset.ORDERS
+        ]
         findings += _check_lake(db)
     return tuple(findings)
 
@@ -94,6 +97,28 @@ def _whole_files(db: duckdb.DuckDBPyConnection, source: Source, report: SourceRe
         value=len(refused),
         limit=0,
         message=f"Source {source.name}: {len(refused)} files could not be taken at all.{first}",
+    )
+
+
+def _lateness(db: duckdb.DuckDBPyConnection, source: Source, as_of: date, config: Config) -> Finding:
+    """How old the newest order is; a shop may be closed, so this only tells."""
+    limit = config.report.fresh_within_days
+    age = db.execute(
+        "SELECT $as_of::DATE - max(timezone($timezone, last_at)::DATE) FROM intake_log WHERE source = $source "
+        "AND status = 'taken' AND timezone($timezone, last_at)::DATE < $as_of",
+        {"source": source.name, "as_of": as_of, "timezone": config.timezone},
+    ).fetchall()[0][0]
+    late = age is not None and age > limit
+    return Finding(
+        check="freshness",
+        subject=source.name,
+        verdict=_verdict(failed=late, stops=False),
+        value=age or 0,
+        limit=limit,
+        message=f"The newest order of source {source.name} is {age} days old; the limit is {limit}. "
+        "See whether its export still runs, or change report.fresh_within_days."
+        if late
+        else f"Source {source.name} is fresh.",
     )
 
 

@@ -1,5 +1,6 @@
 """Keeping the lake small: compact many small files, drop days past their retention, vacuum what nobody may read."""
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from deltalake import DeltaTable
@@ -7,7 +8,29 @@ from deltalake.exceptions import TableNotFoundError
 
 from tasks.lake.contracts import CONTRACTS
 from tasks.lake.lake import Lake
-from tasks.lake.storage import delta_options
+from tasks.lake.storage import delta_options, filesystem
+
+UNDO_HOURS = 30 * 24
+"""Versions of the last month stay readable: for a rollback, and for a run that comes back after a long pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What keeping one table small did to it."""
+
+    table: str
+    old_days_dropped: bool
+    files_joined: int
+    files_removed: int
+
+
+def tidy(lake: Lake, as_of: date, keep_days: int, keep_hours: int = UNDO_HOURS) -> tuple[Tidied, ...]:
+    """Drop days past ``keep_days``, join small files and remove what no version of ``keep_hours`` needs."""
+    dropped = drop_days(lake, as_of, keep_days)
+    return tuple(
+        Tidied(table, table in dropped, compact(lake, table), vacuum(lake, table, keep_hours))
+        for table in sorted(CONTRACTS)
+    )
 
 
 def compact(lake: Lake, table: str) -> int:
@@ -34,7 +57,14 @@ def vacuum(lake: Lake, table: str, keep_hours: int) -> int:
     found = _open(lake, table)
     if found is None:
         return 0
-    return len(found.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False))
+    # Delta names removed files again every time and writes a commit for each vacuum: ask first what still lies there.
+    unneeded = found.vacuum(retention_hours=keep_hours, dry_run=True, enforce_retention_duration=False)
+    address = lake.address(table)
+    lying = {path.rsplit("/", 1)[-1] for path in filesystem(address).find(address)} if unneeded else set()
+    present = [path for path in unneeded if path.rsplit("/", 1)[-1] in lying]
+    if present:
+        found.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False)
+    return len(present)
 
 
 def _open(lake: Lake, table: str) -> DeltaTable | None:

@@ -32,6 +32,17 @@ def test_a_source_that_shrank_by_ninety_percent_stops_the_run_and_the_next_one_t
     assert shop.take(config, MONDAY + timedelta(days=4)).stopped == ()
 
 
+def test_a_till_that_fell_silent_is_told_of_and_stops_nothing(shop, sale):
+    config = shop.config({**TILL, "files": "till/*.parquet"})
+    shop.write("till/0.parquet", _day(sale, 0, 3))
+    assert _verdicts(shop.take(config, MONDAY + timedelta(days=2)))["freshness"] == "passed"
+    silent = shop.take(config, MONDAY + timedelta(days=3))
+    assert _verdicts(silent)["freshness"] == "told"
+    assert silent.stopped == ()
+    (told,) = [finding for finding in silent.findings if finding.check == "freshness"]
+    assert (told.value, told.limit) == (3, 2)
+
+
 def test_the_day_after_the_first_load_of_a_year_is_no_collapse(shop, sale):
     config = shop.config({**TILL, "files": "till/*.parquet"})
     year = [row for number in range(-40, 0) for row in _day(sale, number, 5)]

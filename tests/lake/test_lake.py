@@ -11,7 +11,7 @@ from tasks.errors import CheckFailedError, ConfigurationError
 from tasks.lake import Lake, Snapshot
 from tasks.lake.changes import changed_buckets
 from tasks.lake.contracts import CONTRACTS
-from tasks.lake.maintain import compact, drop_days, vacuum
+from tasks.lake.maintain import compact, drop_days, tidy, vacuum
 
 DAY = date(2024, 6, 1)
 
@@ -119,6 +119,17 @@ def test_compacting_joins_files_and_changes_no_row(lake):
     before = lake.fingerprint(lake.latest("category_totals"))
     assert compact(lake, "category_totals") == 3
     assert lake.fingerprint(lake.latest("category_totals")) == before
+
+
+def test_tidying_changes_no_row_that_is_kept_and_finds_nothing_to_do_the_second_time(lake):
+    for name in ("ana", "ben", "cem"):
+        lake.append("category_totals", rows(total(name)), transaction=name)
+    before = lake.fingerprint(lake.latest("category_totals"))
+    (done,) = [one for one in tidy(lake, date(2024, 6, 30), 90, keep_hours=0) if one.table == "category_totals"]
+    assert (done.old_days_dropped, done.files_joined, done.files_removed) == (False, 3, 3)
+    assert lake.fingerprint(lake.latest("category_totals")) == before
+    again = tidy(lake, date(2024, 6, 30), 90, keep_hours=0)
+    assert not any(one.old_days_dropped or one.files_joined or one.files_removed for one in again)
 
 
 def test_days_past_their_retention_are_dropped(lake):
