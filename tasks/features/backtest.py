@@ -12,6 +12,7 @@ from tasks.features.grading import Candidate, Grade, grade, interval_coverage, p
 from tasks.features.next_order import NextOrderForecast, fit_next_order
 from tasks.features.observation import Floats, Observation, first_day, observe, training_cutoffs
 from tasks.features.rivals import Lifetimes, carried_spend, fit_lifetimes, rfm_sum
+from tasks.features.spend_interval import interval_grades
 from tasks.features.training_rows import MOST_ROWS, TrainingRows, stack
 
 NAIVE = "past_spend"
@@ -54,15 +55,10 @@ def backtest(
         name: Candidate({"days": _capped(said.middle, horizon_days)}, naive=name == RHYTHM)
         for name, said in orders.items()
     }
+    spends = spend_candidates(rows, observation, lifetimes)
     return (
-        *grade(
-            "lifetime_value",
-            cutoff,
-            horizon_days,
-            outcome.spend,
-            spend_candidates(rows, observation, lifetimes),
-            before=before,
-        ),
+        *grade("lifetime_value", cutoff, horizon_days, outcome.spend, spends, before=before),
+        *_spend_interval_grades(cutoff, horizon_days, outcome.spend, spends),
         *grade("churn", cutoff, horizon_days, gone, churn, before=before),
         *_reliability_grades(cutoff, horizon_days, gone, churn),
         *grade("next_order", cutoff, horizon_days, capped, days, before=before),
@@ -147,6 +143,21 @@ def _reliability_grades(
                     )
                 )
     return grades
+
+
+def _spend_interval_grades(
+    cutoff: date, horizon_days: int, spend: Floats, candidates: Mapping[str, Candidate]
+) -> list[Grade]:
+    return [
+        plain_grade(
+            "lifetime_value", cutoff, horizon_days, model=name, metric=metric, value=value, customers=len(spend)
+        )
+        for name, candidate in candidates.items()
+        if {"mean", "median"} <= candidate.predictions.keys()
+        for metric, value in interval_grades(
+            spend, candidate.predictions["mean"], candidate.predictions["median"]
+        ).items()
+    ]
 
 
 def _coverage_grades(

@@ -17,12 +17,12 @@ from tasks.config import FeatureSettings
 from tasks.features.observation import Floats, Observation, default_horizon_days, observe
 from tasks.features.predictions import predict_customers
 from tasks.features.rivals import Lifetimes, fit_lifetimes, histories
+from tasks.features.spend_interval import spend_interval
 from tasks.lake.grade_book import champions
 
 YEAR_DAYS = 365
 WEEK_DAYS = 7
 MOST_GAPS = 200_000
-Z_80 = 1.2815515655446004  # half width of an 80 % interval of a normal variable, in standard deviations
 
 # Gaps between days with orders; of very many a sample that no row order changes.
 _GAPS = """
@@ -50,7 +50,8 @@ class Forecasts:
 def forecast(db: duckdb.DuckDBPyConnection, as_of: date, settings: FeatureSettings) -> Forecasts:
     """Forecast every customer from the views ``orders`` and ``model_grades``; see ``predict_customers`` for columns.
 
-    Adds lifetime_value, lifetime_value_low and lifetime_value_high (net spend of 365 days, 80 % interval).
+    Adds lifetime_value, lifetime_value_low and lifetime_value_high (net spend of 365 days; the 80 % interval is
+    null where the champion says no spread).
     """
     horizon = settings.horizon_days or choose_horizon(db, as_of)
     observation = observe(db, as_of, horizon)
@@ -69,13 +70,12 @@ def choose_horizon(db: duckdb.DuckDBPyConnection, as_of: date) -> int:
 
 def _year(rows: pa.Table, observation: Observation, lifetimes: Lifetimes | None, horizon: int) -> dict[str, Floats]:
     expected = np.asarray(rows["expected_spend"].to_numpy(), dtype=np.float64)
-    median = np.minimum(np.asarray(rows["expected_spend_median"].to_numpy(), dtype=np.float64), expected)
-    root, spread = np.sqrt(np.maximum(median, 0)), Z_80 * np.sqrt(np.maximum(expected - median, 0))
+    low, high = spend_interval(expected, np.asarray(rows["expected_spend_median"].to_numpy(), dtype=np.float64))
     beyond = _year_per_horizon(observation, lifetimes, horizon)
     return {
         "lifetime_value": expected * beyond,
-        "lifetime_value_low": np.maximum(root - spread, 0) ** 2 * beyond,
-        "lifetime_value_high": (root + spread) ** 2 * beyond,
+        "lifetime_value_low": low * beyond,
+        "lifetime_value_high": high * beyond,
     }
 
 

@@ -168,7 +168,7 @@ CUSTOMER_FEATURES = Contract(
         Column("expected_spend_median", REAL, "Spend as likely exceeded as missed over the horizon", "currency"),
         Column("churn_probability", REAL, "Probability of no order within the horizon", "0 to 1"),
         Column("lifetime_value", REAL, "Net spend expected in the next 365 days", "currency"),
-        Column("lifetime_value_low", REAL, "Lower end of its 80 % interval", "currency"),
+        Column("lifetime_value_low", REAL, "Lower end of its 80 % interval; null if the model says none", "currency"),
         Column("lifetime_value_high", REAL, "Upper end of its 80 % interval", "currency"),
         Column("next_order_date", DAY, "Day by which the next order is as likely as not"),
         Column("next_order_earliest", DAY, "Lower end of its 80 % interval"),
