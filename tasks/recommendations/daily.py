@@ -31,5 +31,7 @@ def write_recommendations(lake: Lake, config: Config, as_of: date, known: Snapsh
 def _champions(db: duckdb.DuckDBPyConnection, as_of: date) -> Champions:
     chosen = champions(db, as_of)
     return Champions(
-        chosen.get("recommendations.repeat") or UNGRADED.repeat, chosen.get("recommendations.new") or UNGRADED.new
+        chosen.get("recommendations.repeat") or UNGRADED.repeat,
+        chosen.get("recommendations.new") or UNGRADED.new,
+        chosen.get("replenishment") or UNGRADED.replenishment,
     )

@@ -7,6 +7,7 @@ from tasks.config import Config
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.grade_book import write_grades
 from tasks.recommendations.grading import Grade, grade
+from tasks.recommendations.replenishment_grading import ERRORS, grade_replenishment
 
 READS = ("order_lines", "products", "customer_segments")
 
@@ -14,10 +15,12 @@ READS = ("order_lines", "products", "customer_segments")
 def grade_window(
     lake: Lake, config: Config, known: Snapshots, cutoff: date, *, horizon_days: int, graded_on: date
 ) -> Snapshot:
-    """Grade recommendations.repeat and recommendations.new, by product, on one window."""
+    """Grade recommendations.repeat, recommendations.new and replenishment, by product, on one window."""
     with lake.database(known.only(READS)) as db:
-        found = grade(db, cutoff, horizon_days, "product", config.recommendations)
-    return write_grades(lake, [row for each in found.values() for row in rows(each, graded_on)])
+        found = list(grade(db, cutoff, horizon_days, "product", config.recommendations).values())
+        due = grade_replenishment(db, cutoff, horizon_days, "product", config.recommendations)
+    graded = [*found, due] if due is not None else found
+    return write_grades(lake, [row for each in graded for row in rows(each, graded_on)])
 
 
 def rows(grade: Grade, graded_on: date) -> Iterator[dict[str, object]]:
@@ -25,7 +28,11 @@ def rows(grade: Grade, graded_on: date) -> Iterator[dict[str, object]]:
     naive = grade.models[grade.naive]
     for model, metrics in grade.models.items():
         measured = [(name, each.value, each.low, each.high) for name, each in metrics.items()]
-        gains = [(f"{name}_gain", each.value - naive[name].value, None, None) for name, each in metrics.items()]
+        gains = [
+            (f"{name}_gain", _sign(name) * (each.value - naive[name].value), None, None)
+            for name, each in metrics.items()
+            if name in naive
+        ]
         for metric, value, low, high in [*measured, *([] if model == grade.naive else gains)]:
             yield {
                 "target": grade.target,
@@ -43,6 +50,11 @@ def rows(grade: Grade, graded_on: date) -> Iterator[dict[str, object]]:
                 "graded_on": graded_on,
                 "chosen_on": grade.chosen_on.first,
             }
+
+
+def _sign(metric: str) -> int:
+    """Gains are positive where a model is better: errors count the other way round."""
+    return -1 if metric in ERRORS else 1
 
 
 def _note(grade: Grade, model: str) -> str:

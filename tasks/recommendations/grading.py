@@ -69,9 +69,9 @@ class Window:
 class Grade:
     """How the champion and its rivals did on the tested window.
 
-    ``models`` gives per model (the champion and the naive rival among them) the metrics ndcg_at_10, recall_at_10 and
-    hit_rate_at_10. ``champion`` was chosen on ``chosen_on``; ``in_use`` is the naive rival where the champion fell
-    below it on ``tested_on``; ``note`` says why.
+    ``models`` gives per model (the champion and the naive rival among them) its metrics: of lists ndcg_at_10,
+    recall_at_10 and hit_rate_at_10. ``champion`` was chosen on ``chosen_on``; ``in_use`` is the naive rival where the
+    champion fell below it on ``tested_on``; ``note`` says why.
     """
 
     target: str
@@ -175,7 +175,7 @@ def _grade(task: Task, level: Level, rounds: list[_Round]) -> Grade:
         champion=champion,
         naive=NAIVE[task],
         in_use=in_use,
-        models={name: {metric: _interval(values) for metric, values in each.items()} for name, each in results.items()},
+        models={name: {metric: interval(values) for metric, values in each.items()} for name, each in results.items()},
         customers=len(results[champion]["ndcg_at_10"]),
         chosen_on=chosen.window,
         tested_on=tested.window,
@@ -242,10 +242,10 @@ def _choose(results: dict[str, dict[str, Floats]], naive: str) -> tuple[str, str
     gain = results[best]["ndcg_at_10"] - results[naive]["ndcg_at_10"]
     if best == naive or not len(gain):
         return naive, f"No model beat {naive} in the window before."
-    interval = _interval(gain)
-    if interval.low <= 0:
+    surplus = interval(gain)
+    if surplus.low <= 0:
         return naive, f"{best} was not surely better than {naive} in the window before."
-    return best, f"{best} beat {naive} by {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f}) before."
+    return best, f"{best} beat {naive} by {surplus.value:.4f} ({surplus.low:.4f} to {surplus.high:.4f}) before."
 
 
 def _mean(result: dict[str, Floats]) -> float:
@@ -253,7 +253,8 @@ def _mean(result: dict[str, Floats]) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _interval(values: Floats) -> Metric:
+def interval(values: Floats) -> Metric:
+    """The mean of one value per customer, with its bootstrap interval."""
     if not len(values):
         return Metric(0.0, 0.0, 0.0)
     ordered = np.sort(values)  # the interval does not depend on how customers are numbered

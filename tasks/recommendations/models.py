@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from tasks.recommendations.candidates import HALF_LIFE_COLUMN, Candidates, new_candidates, own_candidates
 from tasks.recommendations.knowledge import Knowledge, learn
 from tasks.recommendations.purchases import Floats, Purchases, distinct, found_in
+from tasks.recommendations.replenishment import RHYTHM
 from tasks.recommendations.settings import RecommendationSettings
 
 Task = Literal["repeat", "new"]
@@ -29,10 +30,11 @@ COLUMNS: dict[Task, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Champions:
-    """The model in use for products bought before and for products new to the customer."""
+    """The model in use for products bought before, for products new to the customer, and for the day to buy again."""
 
     repeat: str
     new: str
+    replenishment: str = RHYTHM
 
 
 @dataclass(frozen=True, slots=True, eq=False)

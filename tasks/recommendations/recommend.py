@@ -28,7 +28,7 @@ from tasks.recommendations.purchases import (
 )
 from tasks.recommendations.ranking import KINDS, Offers, joined, mixed, offers
 from tasks.recommendations.reasons import SCHEMA, with_reasons
-from tasks.recommendations.replenishment import Rhythm, due_days, learn_rhythm
+from tasks.recommendations.replenishment import OWN_GAP, Rhythm, due_days, learn_rhythm, own_gap_days
 from tasks.recommendations.settings import RecommendationSettings
 
 SIMPLE = frozenset({"half_life", "popular"})
@@ -125,7 +125,8 @@ def _replenish(shop: Shop, pairs: Pairs, own: Candidates, score: Floats) -> Offe
     due = due_days(pairs, shop.rhythm)
     row = np.searchsorted(_keys(pairs.customer, pairs.item, shop), _keys(own.customer, own.item, shop))
     plain = offers("replenish", own.customer, own.item, score * shop.weight[own.item])
-    return replace(plain, gap_days=due.gap_days[row], due_days=due.middle[row])
+    middle = own_gap_days(pairs) if shop.chosen.replenishment == OWN_GAP else due.middle
+    return replace(plain, gap_days=due.gap_days[row], due_days=middle[row])
 
 
 def _step_up(shop: Shop, pairs: Pairs, own: Candidates, score: Floats) -> Offers:

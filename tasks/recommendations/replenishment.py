@@ -13,6 +13,8 @@ from tasks.recommendations.own_history import Pairs, pairs_before, run_starts
 from tasks.recommendations.purchases import Codes, Floats, Purchases
 
 LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
+RHYTHM, OWN_GAP = "item_rhythm", "own_mean_gap"
+"""The model of this file, and its naive rival: the last purchase and the customer's own mean gap."""
 OBSERVED_DAYS = 91
 """Days before the cut-off in which earlier predictions are watched; a third of the history where that is shorter."""
 SMALLEST_VARIANCE = 1e-3
@@ -64,7 +66,7 @@ def learn_rhythm(bought: Purchases, cutoff: int, items: int) -> Rhythm:
     pairs = pairs_before(known, landmark)
     earlier = _regularity(pairs, items)
     mean, deviation, stratum = _prediction(earlier, pairs)
-    following = _days_until_next(known.between(landmark, cutoff), pairs, landmark, items)
+    following = days_until_next(known.between(landmark, cutoff), pairs, landmark, items)
     came = np.isfinite(following)
     entry = (np.log(pairs.last_age) - mean) / deviation
     end = (np.log(pairs.last_age + np.where(came, following, cutoff - landmark)) - mean) / deviation
@@ -127,7 +129,15 @@ def _prediction(rhythm: Rhythm, pairs: Pairs) -> tuple[Floats, Floats, Codes]:
     return mean, deviation, np.searchsorted(GAPS_OF_STRATA, count, side="right")
 
 
-def _days_until_next(window: Purchases, pairs: Pairs, start: int, items: int) -> Floats:
+def own_gap_days(pairs: Pairs) -> Floats:
+    """Days until each pair's next purchase if the mean gap so far repeats, 0 where it has passed; NaN without a gap."""
+    gaps = np.maximum(pairs.days - 1, 1)
+    days = np.maximum(np.round((pairs.first_age - pairs.last_age) / gaps - pairs.last_age), 0)
+    return np.where(pairs.days > 1, days, np.nan)
+
+
+def days_until_next(window: Purchases, pairs: Pairs, start: int, items: int) -> Floats:
+    """Days from day ``start`` until each pair's first purchase in ``window``, infinite where there is none."""
     first = run_starts(window.customer, window.item)
     keys = window.customer[first] * items + window.item[first]
     wanted = pairs.customer * items + pairs.item

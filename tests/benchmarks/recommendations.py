@@ -1,4 +1,4 @@
-"""Recommendations on Complete Journey beside their rivals: python -m tests.benchmarks.recommendations [seconds|grades].
+"""Recommendations on Complete Journey beside their rivals: python -m tests.benchmarks.recommendations [PART].
 
 Known before the cut-off, the next 31 days. No choice was made on the first cut-off, the test: models are chosen on the
 window before each cut-off. `category` stands for the product type of the data.
@@ -16,6 +16,7 @@ from tasks.config.recommendations import RecommendationSettings
 from tasks.recommendations.grading import grade
 from tasks.recommendations.models import Champions
 from tasks.recommendations.recommend import recommend
+from tasks.recommendations.replenishment_grading import grade_replenishment
 
 TEST, EARLIER = date(2017, 12, 1), (date(2017, 11, 1), date(2017, 10, 1))
 HORIZON_DAYS = 31
@@ -83,13 +84,32 @@ def measure_grades() -> None:
                     print(f"    {name:<13} NDCG@10 {ndcg.value:.4f} ({ndcg.low:.4f} to {ndcg.high:.4f})", flush=True)
 
 
+def measure_replenishment() -> None:
+    """Days off for the next purchase of a product, and how often the 80 % interval held it."""
+    for cutoff in (TEST, *EARLIER):
+        with journey() as db:
+            started = time.process_time()
+            found = grade_replenishment(db, cutoff, HORIZON_DAYS, "product", RecommendationSettings())
+        if found is not None:
+            print(
+                f"\n{cutoff} replenishment: in use {found.in_use}, {time.process_time() - started:.1f} s. {found.note}"
+            )
+            for name, metrics in found.models.items():
+                said = (
+                    f"{metric} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for metric, one in metrics.items()
+                )
+                print(f"    {name:<13} {'  '.join(said)}", flush=True)
+
+
 def _peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or ["seconds", "grades"]
+    asked = sys.argv[1:] or ["seconds", "grades", "replenishment"]
     if "seconds" in asked:
         measure_seconds()
     if "grades" in asked:
         measure_grades()
+    if "replenishment" in asked:
+        measure_replenishment()

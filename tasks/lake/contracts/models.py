@@ -10,7 +10,8 @@ MODEL_GRADES = Contract(
         required(
             "target",
             TEXT,
-            "lifetime_value, churn, next_order, recommendations.repeat, recommendations.new, segments or adoption",
+            "lifetime_value, churn, next_order, recommendations.repeat, recommendations.new, replenishment, "
+            "segments or adoption",
         ),
         required("cutoff", DAY, "Only facts of earlier days were known"),
         required("horizon_days", WHOLE, "Length of the window that was predicted", "days"),
