@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/segmentation demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest -m "not e2e" -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -m "not e2e" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -10,12 +10,8 @@ from tasks.lake import Lake
 SHARED = Path(__file__).parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)  # before the runner writes the groups down
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker per file, so that what a file prepares is prepared once; the files with whole jobs begin first."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
+    """The files with whole jobs begin, so that no worker is left alone with one of them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("prefect") is None)
 
 

@@ -97,6 +97,9 @@ def _spell_phones(db: duckdb.DuckDBPyConnection, country: str) -> None:
 def replace_facts(db: duckdb.DuckDBPyConnection, rows: str) -> None:
     """Put the result of a query over ``facts`` in its place."""
     db.execute(f"CREATE TABLE facts_to_be AS {rows}")
-    kind = db.sql("SELECT table_type FROM information_schema.tables WHERE table_name = 'facts'").fetchall()[0][0]
+    kind = db.sql(
+        "SELECT table_type FROM information_schema.tables WHERE table_name = 'facts' "
+        "AND table_catalog = current_database()"
+    ).fetchall()[0][0]
     db.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} facts")
     db.execute("ALTER TABLE facts_to_be RENAME TO facts")

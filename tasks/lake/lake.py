@@ -7,7 +7,6 @@ and plain Parquet files; DuckDB reads a version's file list at full speed.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -20,6 +19,7 @@ from tasks.errors import ConfigurationError
 from tasks.lake.conform import Conformed, Rows
 from tasks.lake.contracts import CONTRACTS, Contract
 from tasks.lake.contracts.column import TEXT, TEXTS, Column
+from tasks.lake.engine import space
 from tasks.lake.snapshot import Snapshot
 from tasks.lake.storage import allow_s3, delta_options, filesystem, is_s3
 
@@ -71,12 +71,7 @@ class Lake(BaseModel):
     @contextmanager
     def database(self, snapshots: Sequence[Snapshot] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per snapshot, named after its table; it spills to disk when memory ends."""
-        with TemporaryDirectory(prefix="segmentation-") as spill, duckdb.connect() as connection:
-            connection.execute(f"SET temp_directory = '{spill}'")
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET memory_limit = '{self.memory_limit}'")
-            if self.threads:
-                connection.execute(f"SET threads = {self.threads}")
+        with space(self.memory_limit, self.threads) as connection:
             if is_s3(self.root):
                 allow_s3(connection)
             for snapshot in snapshots:

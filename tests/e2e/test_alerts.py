@@ -10,7 +10,7 @@ from tasks.errors import CheckFailedError
 from tests.e2e.processes import wait_for
 from tests.flows.small_shop import write_shop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server")]
 
 
 def events_about(run_id):

@@ -11,7 +11,7 @@ from tasks.errors import ConfigurationError
 from tasks.lake.opened import open_lake
 from tests.flows.small_shop import write_shop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server")]
 
 DAY = date(2025, 7, 1)
 SOURCES = """\

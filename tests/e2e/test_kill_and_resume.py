@@ -16,7 +16,7 @@ from tasks.lake.contracts import CONTRACTS
 from tasks.lake.opened import open_lake
 from tests.flows.small_shop import write_shop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("prefect")]
+pytestmark = [pytest.mark.e2e]
 
 COMMAND = [sys.executable, "-m", "flows.cli", "run", "--as-of", "2025-07-01", "--push", "apply", "--json"]
 STAGES = ("rows read", "measured", "segmented", "report written", "enter")

@@ -14,7 +14,6 @@ from tests.flows.small_shop import write_shop
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.skipif(missing(), reason="radosgw is not installed on this machine"),
 ]
 DAY = date(2025, 7, 1)

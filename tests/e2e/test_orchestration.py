@@ -38,7 +38,7 @@ from tests.e2e.processes import (
 )
 from tests.flows.small_shop import write_shop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("orchestration")]
+pytestmark = [pytest.mark.e2e]
 
 ROOT = Path(__file__).parents[2]
 APP = Path(__file__).parent / "app"

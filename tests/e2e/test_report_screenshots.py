@@ -13,7 +13,6 @@ from tests.flows.small_shop import write_shop
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("prefect"),
     pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed on this machine"),
 ]
 
