@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from tasks.config import BrakeSettings
 from tasks.errors import ConfigurationError
+from tasks.lake import Lake, Snapshots
 from tasks.segments.assign import assign
 from tasks.segments.checks import check_segments
 from tasks.segments.evaluate import audience_ids
 from tasks.segments.fields import FIELDS, neutral
 from tasks.segments.lookalikes import Lookalikes, compared_fields, find_lookalikes, learn_resemblance
 from tasks.segments.proof import prove
+from tasks.segments.refresh import reassign
 from tasks.segments.registry import read_rules, with_audience
 from tasks.segments.rule_file import parse_rules
 from tasks.segments.rules import Condition, Rule
@@ -184,6 +187,26 @@ def test_whoever_joined_the_seed_since_the_morning_is_no_look_alike_any_more(ope
     risen = next(row for row in rows if row["customer_id"] == "twin-040")
     assert (risen["segment"], risen["audiences"]) == ("vip", [])
     assert not [reason for reason in risen["reasons"] if reason.startswith("resembles")]
+
+
+def test_during_the_day_look_alikes_stay_what_they_were_unless_they_join_the_seed(tmp_path: Path) -> None:
+    lake, people, rules = Lake(root=str(tmp_path)), town(), read_rules(RULES, "r.yaml")
+    features = lake.replace("customer_features", feature_rows(people), where={"as_of": AS_OF})
+    with lake.database([features, lake.latest("customer_segments")]) as db:
+        found = find_lookalikes(db, FILE, AS_OF)
+        rows = assign(db, FILE, AS_OF, rules.version, similar=found.members).to_arrow_table()
+    morning = lake.replace("customer_segments", rows, where={"as_of": AS_OF})
+    before = {row["customer_id"]: row for row in rows.to_pylist()}
+
+    people[41] |= {"m_score": 5}
+    features = lake.replace("customer_features", feature_rows(people), where={"as_of": AS_OF})
+    asked = ["twin-040", "twin-041", "other-070"]
+    done = reassign(lake, AS_OF, asked, rules, Snapshots.of([features, morning]))
+    after = {row["customer_id"]: row for row in lake.read(done.snapshots[0]).to_pylist()}
+    assert after["twin-040"] == before["twin-040"]
+    assert (after["twin-041"]["segment"], after["twin-041"]["audiences"]) == ("vip", [])
+    assert after["other-070"]["audiences"] == []
+    assert (done.customers, done.moved, len(after)) == (3, 1, len(people))
 
 
 def test_an_audience_can_be_the_seed() -> None:
