@@ -24,7 +24,7 @@ check: $(VENV)/.test
 
 e2e: $(VENV)/.test
 	sh tests/e2e/install.sh
-	$(BIN)/pytest -m e2e $(ARGS)
+	$(BIN)/pytest -m e2e -n 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.bench
 	for script in tests/benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done

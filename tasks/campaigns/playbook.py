@@ -13,7 +13,7 @@ DEFAULT_SEGMENTS = (
 DEFAULT_AUDIENCES = (
     "gift_buyers", "business_buyers", "bargain_hunters", "category_fans", "replenishment_due", "expected_this_week",
     "high_value_low_churn", "losing_speed", "one_order_only", "weekend_shoppers", "big_baskets", "online_only",
-    "browsing_not_buying", "attentive_readers", "ready_for_a_new_category",
+    "browsing_not_buying", "attentive_readers", "ready_for_a_new_category", "like_vip",
 )  # fmt: skip
 ANY_SEGMENT = "any"
 
