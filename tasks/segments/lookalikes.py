@@ -27,9 +27,8 @@ Floats = npt.NDArray[np.float64]
 SMALLEST_SEED = 30
 MOST_TAUGHT = 20_000  # of the seed and of the others each: more would not move the weights visibly
 ROWS_AT_ONCE = 50_000
-FIT = (
-    10.0  # weight of the mean error against the squared weights of the features: little, so that correlated ones share
-)
+# Weight of the mean error against the squared weights of the features: little, so that correlated ones share.
+FIT = 10.0
 FARTHEST = 4.0  # deviations; a buyer of thousands counts as one of very many
 TOLD = 3
 # Different words for one thing: a rule that reads one of them reads them all.
