@@ -1,4 +1,4 @@
-"""The generated parts of the README: configuration, tables, features, commands, platforms. A test keeps them fresh.
+"""The generated parts of the README: configuration, tables, features, commands, platforms, deployments; a test keeps them so.
 
 `python -m flows.reference` rewrites them in place.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -110,6 +111,24 @@ def commands() -> str:
     return table(("command", "what it does"), rows)
 
 
+def deployments() -> str:
+    """Every deployment of prefect.yaml: when it runs, and what it does."""
+    written = yaml.safe_load((README.parent / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    rows = [
+        (
+            f"`{one['name']}`",
+            ", ".join(
+                [f"`{schedule['cron']}`" for schedule in one.get("schedules", ())]
+                + [f"event `{name}`" for trigger in one.get("triggers", ()) for name in trigger["expect"]]
+            )
+            or "by hand",
+            one["description"],
+        )
+        for one in written
+    ]
+    return table(("deployment", "runs", "what it does"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "configuration": config_keys,
     "columns": source_columns,
@@ -117,6 +136,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "features": features,
     "commands": commands,
     "platforms": platforms,
+    "deployments": deployments,
 }
 
 
