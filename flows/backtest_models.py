@@ -56,7 +56,8 @@ def backtest_models(
         rules = read_rules(tables, settings)
         grade_segments(then, window.first, known, measured, rules, past=past, horizon_days=days, graded_on=morning)
     predicted = ("lifetime_value", "churn", "next_order", "segments", "adoption")
-    graded = dict.fromkeys(predicted, window) | {f"recommendations.{task}": offers for task in ("repeat", "new")}
+    offered = ("recommendations.repeat", "recommendations.new", "replenishment")
+    graded = dict.fromkeys(predicted, window) | dict.fromkeys(offered, offers)
     raise_alerts(grade_alarms(tables.read(tables.latest("model_grades")).to_pylist(), graded))
     return read_report(tables, graded, morning)
 

@@ -1,6 +1,6 @@
-"""The generated parts of the README: configuration, tables, features, commands, platforms, deployments; a test keeps them so.
+"""The generated parts of the README: configuration, tables, features, commands, platforms, deployments.
 
-`python -m flows.reference` rewrites them in place.
+A test keeps them fresh; `python -m flows.reference` rewrites them in place.
 """
 
 import re

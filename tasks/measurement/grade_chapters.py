@@ -31,6 +31,7 @@ _QUESTIONS: Mapping[str, _Question] = {
     "next_order": _Question("When the next order comes", "mae_days", "days off on average", "{:.1f}"),
     "recommendations.repeat": _Question("What is bought again", "ndcg_at_10", "hits in the ten offers, the first most"),
     "recommendations.new": _Question("What is tried next", "ndcg_at_10", "hits in the ten offers, the first most"),
+    "replenishment": _Question("When a product is bought again", "mae_days", "days off on average", "{:.1f}"),
     "segments": _Question("Which cluster spends", "eta_squared", "difference in next spend that the groups explain"),
     "adoption": _Question(
         "Which category is added", "hit_rate", "customers who then bought from the suggested category"
@@ -45,6 +46,8 @@ _MODELS: Mapping[str, str] = {
     "rfm_sum": "RFM score",
     "own_rhythm": "the customer's own rhythm",
     "bands": "rhythm of customers alike",
+    "item_rhythm": "the customer's and the product's rhythm",
+    "own_mean_gap": "the customer's mean gap",
     "half_life": "own favourites, recent first",
     "popular": "what is popular now",
     "booster": "trees over all signals",
