@@ -75,9 +75,8 @@ def spend_candidates(
     found: dict[str, Candidate] = {}
     if model.family != "decayed":
         said = model.predict(observation)
-        found[model.family] = Candidate(
-            {"ranking": said.expected, "mean": said.expected, "median": said.median}, note=model.note
-        )
+        amounts = {"ranking": said.expected, "mean": said.expected, "median": said.median}
+        found[model.family] = Candidate({**amounts, "low": said.low, "high": said.high}, note=model.note)
     if lifetimes is not None:
         found["bg_nbd"] = _amounts(lifetimes.spend(observation))
     found["decayed_spend"] = _amounts(decayed, note=model.note if model.family == "decayed" else "")
@@ -153,10 +152,8 @@ def _spend_interval_grades(
             "lifetime_value", cutoff, horizon_days, model=name, metric=metric, value=value, customers=len(spend)
         )
         for name, candidate in candidates.items()
-        if {"mean", "median"} <= candidate.predictions.keys()
-        for metric, value in interval_grades(
-            spend, candidate.predictions["mean"], candidate.predictions["median"]
-        ).items()
+        if {"low", "high"} <= candidate.predictions.keys()
+        for metric, value in interval_grades(spend, candidate.predictions["low"], candidate.predictions["high"]).items()
     ]
 
 

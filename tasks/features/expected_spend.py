@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from tasks.features.observation import Floats, Observation
+from tasks.features.spend_interval import SpendBands, learn_bands
 from tasks.features.training_rows import TrainingRows, one_thread, scaled
 
 Family: TypeAlias = Literal["blend", "linear", "decayed", "nothing"]
@@ -39,10 +40,15 @@ LINEAR_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpendForecast:
-    """Spend over the horizon per customer, in the order of the observation and the retailer's currency."""
+    """Spend over the horizon per customer, in the order of the observation and the retailer's currency.
+
+    ``low`` and ``high`` are the ends of the 80 % interval, NaN where the model says one number only.
+    """
 
     expected: Floats
     median: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -51,7 +57,8 @@ class ExpectedSpend:
 
     ``shares`` hold the members that predict the root of spend, fitted once without each group of customers (a linear
     model on everyone); the forecast is their mean. ``mean_over_median`` is what the customers left out spent in total,
-    divided by the sum of their medians; ``mean_members`` predict the mean itself, none where customers are few.
+    divided by the sum of their medians, and ``bands`` how far each was from it; ``mean_members`` predict the mean
+    itself, none where customers are few.
     """
 
     family: Family
@@ -61,21 +68,26 @@ class ExpectedSpend:
     shares: tuple[Members, ...]
     mean_over_median: float
     mean_members: Members
+    bands: SpendBands | None
     note: str
 
     def predict(self, observation: Observation) -> SpendForecast:
         """Return expected and median spend of each customer; customers may be new to the model."""
         if self.family == "nothing" or len(observation) == 0:
-            return SpendForecast(np.zeros(len(observation)), np.zeros(len(observation)))
+            nothing, unknown = np.zeros(len(observation)), np.full(len(observation), np.nan)
+            return SpendForecast(nothing, nothing, unknown, unknown)
         matrix = scaled(observation, self.names, self.unit_value)
         with one_thread():
             carried = [_roots(members, matrix, self.names, self.horizon_days) for members in self.shares or ((),)]
-            median = np.mean(carried, axis=0) ** 2
+            roots = np.mean(carried, axis=0)
+            median = roots**2
             expected = median * self.mean_over_median
             if self.mean_members:
                 mean = np.mean([member.predict(matrix) for member in self.mean_members], axis=0)
                 expected = (1 - MEAN_WEIGHT) * expected + MEAN_WEIGHT * mean
-        return SpendForecast(np.round(expected * self.unit_value, 6), np.round(median * self.unit_value, 6))
+        unknown = np.full(len(observation), np.nan)
+        low, high = self.bands.around(roots) if self.bands else (unknown, unknown)
+        return SpendForecast(*(np.round(amount * self.unit_value, 6) for amount in (expected, median, low, high)))
 
 
 def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Family | None = None) -> ExpectedSpend:
@@ -95,19 +107,22 @@ def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Fam
             shares=(),
             mean_over_median=1.0,
             mean_members=(),
+            bands=None,
             note=note,
         )
     with one_thread():
         fitted = tuple(_fitted(rows, chosen, inside) for inside in rows.shares())
         boosted = rows.shares() if chosen == "blend" else ()
+        left_out = _left_out(rows, fitted)
         return ExpectedSpend(
             family=chosen,
             horizon_days=rows.horizon_days,
             names=rows.names,
             unit_value=rows.unit_value,
             shares=fitted if chosen == "blend" else (_fitted(rows, chosen, rows.everyone()),),
-            mean_over_median=_mean_over_median(rows, fitted),
+            mean_over_median=rows.spend.sum() / (left_out**2).sum() if left_out.any() else 1.0,
             mean_members=tuple(_boosted("poisson", 0.1).fit(rows.matrix[one], rows.spend[one]) for one in boosted),
+            bands=learn_bands(left_out, rows.spend),
             note=note,
         )
 
@@ -176,11 +191,10 @@ def _roots(members: Members, matrix: Floats, names: tuple[str, ...], horizon_day
     return np.asarray(np.mean(roots, axis=0), dtype=np.float64)
 
 
-def _mean_over_median(rows: TrainingRows, shares: tuple[Members, ...]) -> float:
-    total, medians = 0.0, 0.0
-    for inside, members in zip(rows.shares(), shares, strict=True):
-        if inside.all():
-            return 1.0
-        medians += float((_roots(members, rows.matrix[~inside], rows.names, rows.horizon_days) ** 2).sum())
-        total += float(rows.spend[~inside].sum())
-    return total / medians if medians > 0 else 1.0
+def _left_out(rows: TrainingRows, fitted: tuple[Members, ...]) -> Floats:
+    """Root of the median spend of each row, by the members that were fitted without its customer."""
+    roots = np.zeros(len(rows))
+    for inside, members in zip(rows.shares(), fitted, strict=True):
+        outside = ~inside if not inside.all() else inside
+        roots[outside] = _roots(members, rows.matrix[outside], rows.names, rows.horizon_days)
+    return roots

@@ -2,8 +2,7 @@
 
 The champions say what happens within the horizon. How the rest of the year relates to the horizon comes from the
 buy-till-you-die models, which are made to look far; where they cannot be fitted, the year is taken pro rata. The
-interval of the lifetime value carries the spread of past customers around their forecast (on the scale of roots, where
-it is even) from the horizon to the year.
+interval of the lifetime value carries what past customers spent beside their forecast from the horizon to the year.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from tasks.config import FeatureSettings
 from tasks.features.observation import Floats, Observation, default_horizon_days, observe
 from tasks.features.predictions import predict_customers
 from tasks.features.rivals import Lifetimes, fit_lifetimes, histories
-from tasks.features.spend_interval import spend_interval
 from tasks.lake.grade_book import champions
 
 YEAR_DAYS = 365
@@ -69,13 +67,11 @@ def choose_horizon(db: duckdb.DuckDBPyConnection, as_of: date) -> int:
 
 
 def _year(rows: pa.Table, observation: Observation, lifetimes: Lifetimes | None, horizon: int) -> dict[str, Floats]:
-    expected = np.asarray(rows["expected_spend"].to_numpy(), dtype=np.float64)
-    low, high = spend_interval(expected, np.asarray(rows["expected_spend_median"].to_numpy(), dtype=np.float64))
     beyond = _year_per_horizon(observation, lifetimes, horizon)
+    of_horizon = {"": "expected_spend", "_low": "expected_spend_low", "_high": "expected_spend_high"}
     return {
-        "lifetime_value": expected * beyond,
-        "lifetime_value_low": low * beyond,
-        "lifetime_value_high": high * beyond,
+        f"lifetime_value{end}": np.asarray(rows[name].to_numpy(), dtype=np.float64) * beyond
+        for end, name in of_horizon.items()
     }
 
 

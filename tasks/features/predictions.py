@@ -24,9 +24,10 @@ def predict_customers(
 
     ``champions`` maps lifetime_value, churn and next_order to the model that a back-test chose; where it is missing or
     cannot be fitted today, the richest model that can serves. Columns: customer_id, expected_orders and p_alive (null
-    where repeat purchases cannot be modelled), expected_spend, expected_spend_median (currency), churn_probability
-    (null on young data), next_order_date, next_order_earliest, next_order_latest (null beyond the horizon),
-    horizon_days, prediction_model.
+    where repeat purchases cannot be modelled), expected_spend, expected_spend_median, expected_spend_low and _high (all
+    currency; the ends of the 80 % interval are null where the model says one number only), churn_probability (null on
+    young data), next_order_date, next_order_earliest, next_order_latest (null beyond the horizon), horizon_days,
+    prediction_model.
     """
     horizon_days = observation.horizon_days
     rows = training_rows(db, observation.cutoff, horizon_days) if len(observation) else None
@@ -50,6 +51,8 @@ def predict_customers(
             "expected_orders": _nullable(lifetimes.orders(observation) if lifetimes else unknown),
             "expected_spend": _nullable(spend.predictions.get("mean", unknown)),
             "expected_spend_median": _nullable(spend.predictions.get("median", unknown)),
+            "expected_spend_low": _nullable(spend.predictions.get("low", unknown)),
+            "expected_spend_high": _nullable(spend.predictions.get("high", unknown)),
             "churn_probability": _nullable(churn.predictions.get("probability", unknown)),
             "next_order_date": pa.array(middle, pa.date32()),
             "next_order_earliest": pa.array(earliest, pa.date32()),

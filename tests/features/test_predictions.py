@@ -22,7 +22,11 @@ def test_every_customer_gets_one_row_of_known_columns():
     with database(drawn(300, 120, leave=0.1)) as db:
         said = predicted(db)
     assert said["customer_id"].to_pylist() == sorted(set(said["customer_id"].to_pylist()))
-    assert set(said.column_names) <= set(CONTRACTS["customer_features"].schema.names)
+    horizon_only = {"expected_spend_low", "expected_spend_high"}  # their year is what is kept
+    assert set(said.column_names) - horizon_only <= set(CONTRACTS["customer_features"].schema.names)
+    assert all(
+        low <= high for low, high in zip(*(said[name].to_pylist() for name in sorted(horizon_only)[::-1]), strict=True)
+    )
     assert said["expected_spend"].null_count == 0
     assert pc.min(said["churn_probability"]).as_py() > 0
     assert set(said["prediction_model"].to_pylist()) == {"spend linear, churn linear, next order bands"}
