@@ -22,10 +22,13 @@ COMMAND = [sys.executable, "-m", "flows.cli", "run", "--as-of", "2025-07-01", "-
 STAGES = ("rows read", "measured", "segmented", "report written", "enter")
 TABLES = ("orders", "customers", "customer_features", "customer_segments", "kpis", "sync_ledger")
 ROOT = Path(__file__).parents[2]
+# Whoever is held out is drawn by a key; lakes that are compared draw by the same one.
+SAME_DRAW = "campaigns: {holdout_key_secret: holdout-key}\n"
 
 
 def start(config: Path) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PREFECT_HOME": str(config.parent / "prefect"), "COLUMNS": "200"}
+    environment["HOLDOUT_KEY"] = "one key for all lakes"
     return subprocess.Popen(
         [*COMMAND, "--config", str(config)],
         cwd=ROOT,
@@ -76,14 +79,14 @@ def content(lake: Lake) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict[str, str]:
-    config = write_shop(tmp_path_factory.mktemp("undisturbed") / "shop")
+    config = write_shop(tmp_path_factory.mktemp("undisturbed") / "shop", more=SAME_DRAW)
     finish(config)
     return content(lake_of(config))
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_job_killed_at_any_stage_ends_like_an_undisturbed_one(stage, tmp_path, undisturbed):
-    config = write_shop(tmp_path / "shop")
+    config = write_shop(tmp_path / "shop", more=SAME_DRAW)
     kill_at(config, stage)
     lake = lake_of(config)
     before = {table: lake.latest(table).version for table in ("customer_features", "customer_segments")}
