@@ -41,13 +41,12 @@ def test_without_intervals_there_is_nothing_to_grade():
     assert interval_grades(unknown[:0], unknown[:0], unknown[:0]) == {}
 
 
-@pytest.mark.parametrize(("customers", "family"), [(300, "linear"), (700, "blend")])
-def test_the_back_test_finds_it_honest_on_small_shops(customers, family):
-    with database(drawn(customers, 160, leave=0.05)) as db:
+def test_the_back_test_finds_it_honest_on_a_small_shop():
+    with database(drawn(300, 160, leave=0.05)) as db:
         grades = backtest(db, START + timedelta(days=110), 42)
     found = {
         one.model: one for one in grades if one.target == "lifetime_value" and one.metric == "interval_80_coverage"
     }
-    assert set(found) == {family}
-    assert 0.7 < found[family].value < 0.9
-    assert not found[family].champion
+    assert set(found) == {"linear"}
+    assert 0.7 < found["linear"].value < 0.9
+    assert not found["linear"].champion

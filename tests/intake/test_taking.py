@@ -59,6 +59,7 @@ def _contents(lake: Lake) -> dict[str, list[Any]]:
         return {table: db.sql(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in ALL}
 
 
+@pytest.mark.e2e  # some fifteen runs, each cut somewhere else
 def test_a_run_killed_after_any_write_and_repeated_ends_like_an_undisturbed_one(tmp_path):
     shop = tmp_path / "shop"
     hostile.write(shop)

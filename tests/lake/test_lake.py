@@ -121,7 +121,8 @@ def test_compacting_joins_files_and_changes_no_row(lake):
     assert lake.fingerprint(lake.latest("category_totals")) == before
 
 
-def test_tidying_changes_no_row_that_is_kept_and_finds_nothing_to_do_the_second_time(lake):
+def test_tidying_changes_no_row_that_is_kept_and_finds_nothing_to_do_the_second_time(tmp_path):
+    lake = Lake(root=str(tmp_path))
     for name in ("ana", "ben", "cem"):
         lake.append("category_totals", rows(total(name)), transaction=name)
     before = lake.fingerprint(lake.latest("category_totals"))
