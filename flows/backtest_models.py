@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.alarms import grade_alarms
 from flows.grade_report import BacktestReport, Window, read_report
-from flows.segment_customers import name_by_day, scheduled_day
+from flows.schedule import name_by_day, scheduled_day
 from flows.stages import kept
 from flows.telling import take_in_and_tell
 from tasks.alerts.task import raise_alerts

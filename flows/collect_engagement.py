@@ -5,7 +5,7 @@ from datetime import date
 from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from flows.segment_customers import name_by_day, scheduled_day
+from flows.schedule import name_by_day, scheduled_day
 from flows.telling import take_in_and_tell
 from tasks.alerts.messages import Alert, named
 from tasks.alerts.task import raise_alert

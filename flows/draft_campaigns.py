@@ -1,12 +1,11 @@
 """Drafts of e-mail campaigns, hold-outs, and offers for staff and till, for one day."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from prefect import flow
-from prefect.runtime import flow_run
 
+from flows.schedule import scheduled_day
 from tasks.campaigns.day import OPT_OUT_TABLES, READS
 from tasks.campaigns.summary import DaySummary
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
@@ -45,9 +44,3 @@ def draft_campaigns(
         summary = plan_campaigns(settings, day, known)
     show_campaigns(summary)
     return summary
-
-
-def scheduled_day(timezone: str) -> date:
-    """The day for which the run was scheduled, in the retailer's time zone."""
-    start: datetime = flow_run.scheduled_start_time
-    return start.astimezone(ZoneInfo(timezone)).date()

@@ -1,12 +1,10 @@
 """The daily job: collect and cleanse, measure, segment, recommend, draft campaigns, report, plan and push."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 
 from flows.approval import (
     APPROVE_WITHIN_HOURS,
@@ -18,6 +16,7 @@ from flows.approval import (
     unapproved,
 )
 from flows.plan_page import show_plan
+from flows.schedule import name_by_day, scheduled_day
 from flows.stages import kept
 from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
@@ -33,12 +32,6 @@ from tasks.measurement.task import report_results
 from tasks.recommendations.task import recommend_products
 from tasks.segments.segmentation import read_rules
 from tasks.segments.task import assign_segments
-
-
-def name_by_day() -> str:
-    """Name of the present run: its flow and the morning it is for."""
-    start: datetime = flow_run.scheduled_start_time
-    return f"{flow_run.flow_name}-{flow_run.parameters.get('as_of') or start.date()}"
 
 
 @flow(name="segment-customers", flow_run_name=name_by_day)
@@ -111,9 +104,3 @@ def prepare(settings: Config, day: date, tables: Lake, *, draft: bool) -> Prepar
     plan = plan_push(settings, day, known)
     show_plan(plan)
     return Prepared(known=known, campaigns=campaigns, report=report, plan=plan)
-
-
-def scheduled_day(timezone: str) -> date:
-    """The day for which the run was scheduled, in the retailer's time zone."""
-    start: datetime = flow_run.scheduled_start_time
-    return start.astimezone(ZoneInfo(timezone)).date()

@@ -1,12 +1,11 @@
 """Keeping the lake small: days past their retention, small files, and files that only old versions need."""
 
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import date
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.runtime import flow_run
 
+from flows.schedule import scheduled_day
 from tasks.config import load_config
 from tasks.lake.maintain import Tidied, tidy
 from tasks.lake.opened import open_lake
@@ -21,13 +20,8 @@ def tidy_lake(config: str = "segmentation.yaml", as_of: date | None = None) -> t
         as_of: Day from which the retention counts back; the scheduled day when left out.
     """
     settings = load_config(config)
-    start: datetime = flow_run.scheduled_start_time
-    day = as_of or start.astimezone(ZoneInfo(settings.timezone)).date()
-    done = tuple(
-        one
-        for one in tidy(open_lake(settings), day, settings.retention_days)
-        if one.old_days_dropped or one.files_joined or one.files_removed
-    )
+    day = as_of or scheduled_day(settings.timezone)
+    done = tuple(one for one in tidy(open_lake(settings), day, settings.retention_days) if one.changed)
     create_table_artifact(
         key="tidied-lake",
         table=[

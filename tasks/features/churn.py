@@ -156,9 +156,7 @@ def _log_odds(members: Members, matrix: Floats) -> Floats:
     return np.asarray(np.mean(odds, axis=0), dtype=np.float64)
 
 
-def _calibrated(rows: TrainingRows, shares: tuple[Members, ...]) -> tuple[float, float]:
-    odds = np.zeros(len(rows))
-    for inside, members in zip(rows.shares(), shares, strict=True):
-        odds[~inside] = _log_odds(members, rows.matrix[~inside])
+def _calibrated(rows: TrainingRows, fitted: tuple[Members, ...]) -> tuple[float, float]:
+    odds = rows.by_strangers(fitted, _log_odds)
     line = LogisticRegression(C=1e6, max_iter=1000).fit(odds[:, None], ~rows.bought)
     return float(line.coef_[0, 0]), float(line.intercept_[0])

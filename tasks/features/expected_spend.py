@@ -113,7 +113,9 @@ def fit_expected_spend(rows: TrainingRows | None, horizon_days: int, family: Fam
     with one_thread():
         fitted = tuple(_fitted(rows, chosen, inside) for inside in rows.shares())
         boosted = rows.shares() if chosen == "blend" else ()
-        left_out = _left_out(rows, fitted)
+        left_out = rows.by_strangers(
+            fitted, lambda members, matrix: _roots(members, matrix, rows.names, rows.horizon_days)
+        )
         return ExpectedSpend(
             family=chosen,
             horizon_days=rows.horizon_days,
@@ -189,12 +191,3 @@ def _roots(members: Members, matrix: Floats, names: tuple[str, ...], horizon_day
     carried = np.sqrt(np.maximum(matrix[:, names.index(DECAYED)], 0) * horizon_days)
     roots = [carried, *(np.maximum(member.predict(matrix), 0) for member in members)]
     return np.asarray(np.mean(roots, axis=0), dtype=np.float64)
-
-
-def _left_out(rows: TrainingRows, fitted: tuple[Members, ...]) -> Floats:
-    """Root of the median spend of each row, by the members that were fitted without its customer."""
-    roots = np.zeros(len(rows))
-    for inside, members in zip(rows.shares(), fitted, strict=True):
-        outside = ~inside if not inside.all() else inside
-        roots[outside] = _roots(members, rows.matrix[outside], rows.names, rows.horizon_days)
-    return roots

@@ -97,7 +97,9 @@ def fit_next_order(rows: TrainingRows | None, horizon_days: int) -> NextOrder:
         )
     with one_thread():
         members = tuple(_fitted(rows, inside) for inside in rows.shares())
-        edges, band_days = _bands(_scores_of_strangers(rows, members), rows)
+        # each group is ranked by the booster fitted without it, as customers of the future will be
+        scores = rows.by_strangers(members, lambda member, matrix: np.asarray(member.predict(matrix)))
+        edges, band_days = _bands(scores, rows)
     return NextOrder(
         family="bands",
         horizon_days=rows.horizon_days,
@@ -123,16 +125,6 @@ def _fitted(rows: TrainingRows, kept: NDArray[np.bool_]) -> HistGradientBoosting
         random_state=SEED,
     )
     return booster.fit(rows.matrix[kept], np.log1p(rows.days[kept]))
-
-
-def _scores_of_strangers(rows: TrainingRows, members: tuple[Any, ...]) -> Floats:
-    """Rank each group of customers by the booster fitted without it, as customers of the future will be ranked."""
-    if len(members) == 1:
-        return np.asarray(members[0].predict(rows.matrix))
-    scores = np.zeros(len(rows))
-    for inside, member in zip(rows.shares(), members, strict=True):
-        scores[~inside] = member.predict(rows.matrix[~inside])
-    return scores
 
 
 def _bands(scores: Floats, rows: TrainingRows) -> tuple[Floats, Floats]:

@@ -1,8 +1,9 @@
 """Past cut-offs stacked into one training table whose rows stand in an order that depends on their content alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from tasks.errors import ConfigurationError
 from tasks.features.observation import Floats, Observation
+
+T = TypeVar("T")
 
 MOST_ROWS = 200_000
 FEW_CUSTOMERS = 2_000  # below, half of the customers teach too little
@@ -53,6 +56,17 @@ class TrainingRows:
         """
         masks = tuple(self.fold != fold for fold in np.unique(self.fold))
         return masks if len(masks) > 1 else (self.everyone(),)
+
+    def by_strangers(self, fitted: Sequence[T], predict: Callable[[T, Floats], Floats]) -> Floats:
+        """What each row is told by the model of ``fitted``, one per share, that does not know its customer.
+
+        Where there is but one share, it knows everybody.
+        """
+        told = np.zeros(len(self))
+        for share, model in zip(self.shares(), fitted, strict=True):
+            others = share if share.all() else ~share
+            told[others] = predict(model, self.matrix[others])
+        return told
 
 
 @contextmanager

@@ -23,6 +23,11 @@ class Tidied:
     files_joined: int
     files_removed: int
 
+    @property
+    def changed(self) -> bool:
+        """Whether there was anything to do."""
+        return self.old_days_dropped or self.files_joined > 0 or self.files_removed > 0
+
 
 def tidy(lake: Lake, as_of: date, keep_days: int, keep_hours: int = UNDO_HOURS) -> tuple[Tidied, ...]:
     """Drop days past ``keep_days``, join small files and remove what no version of ``keep_hours`` needs."""

@@ -452,6 +452,9 @@ def test_no_alert_is_broken(system: System) -> None:
     assert [(each["resource"]["prefect.resource.name"], each["payload"].get("reason")) for each in loud] == []
 
 
+BROKEN = "[segmentation] broken on purpose: broken alarm"
+
+
 def test_an_automation_that_cannot_act_raises_an_alert_about_itself(system: System) -> None:
     """Comes last: it breaks something on purpose."""
     unfit = {"__prefect_kind": "jinja", "template": "{{ 1 / 0 }}"}
@@ -470,9 +473,10 @@ def test_an_automation_that_cannot_act_raises_an_alert_about_itself(system: Syst
     happened = {"id": "00000000-0000-4000-8000-000000000002", "occurred": datetime.now(UTC).isoformat()}
     resource = {"prefect.resource.id": "test.1"}
     wait_for(lambda: _heard_after(system, {**happened, "event": "test.break", "resource": resource}), "alert", 90)
+    assert BROKEN in [alert["subject"] for alert in system.alerts]
 
 
 def _heard_after(system: System, event: dict[str, Any]) -> bool:
     system.post("/events", [event | {"id": str(uuid.uuid4())}])  # again, until the server has learnt the new automation
     time.sleep(2)
-    return any(alert["subject"] == "[segmentation] broken on purpose: broken alarm" for alert in system.alerts)
+    return any(alert["subject"] == BROKEN for alert in system.alerts)
