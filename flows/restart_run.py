@@ -1,5 +1,6 @@
 """Bring failed runs back, a bounded number of times, with their finished tasks reused."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -20,6 +21,10 @@ from prefect.states import Scheduled
 from flows.approval import end_unapproved
 from tasks.alerts.messages import Alert
 from tasks.alerts.task import raise_alert
+from tasks.errors import CheckFailedError, ConfigurationError
+
+FUTILE = re.compile(rf"encountered an exception: ({CheckFailedError.__name__}|{ConfigurationError.__name__})\b")
+"""What Prefect says of a run that ended with an error after which a person must act: another try would end the same."""
 
 
 class Decision(Enum):
@@ -39,7 +44,8 @@ def decide(run: FlowRun, max_restarts: int) -> Decision:
     """
     if run.state is None or not (run.state.is_failed() or run.state.is_crashed()):
         return Decision.MOVED_ON
-    if run.deployment_id is not None and run.run_count <= max_restarts:
+    helps = run.deployment_id is not None and not FUTILE.search(run.state.message or "")
+    if helps and run.run_count <= max_restarts:
         return Decision.RESTART
     return Decision.GIVEN_UP if given_up_tag(run) in run.tags else Decision.GIVE_UP
 

@@ -45,10 +45,10 @@ TEXTS: Mapping[Kind, Text] = {
     "run-failed": Text(
         "A run of {where} ended before it was done.",
         "{impact}",
-        "Finished stages are kept and the run is put back by itself; if the last try fails too, a final alert follows.",
+        "Finished stages are kept and the run is put back by itself; where that cannot help, a final alert follows.",
     ),
     "gave-up": Text(
-        "A run of {where} failed again and is not restarted any more.",
+        "A run of {where} failed and is not restarted any more.",
         "{impact}",
         "A person must act: open the run, mend the cause it names, then press Retry; finished stages are reused.",
     ),

@@ -20,7 +20,7 @@ def test_a_final_alert_reads_like_this():
     assert alert.event == "segmentation.alert.gave-up"
     assert alert.subject == "[segmentation] segment-customers: gave up"
     assert alert.body == (
-        "What happened: A run of segment-customers failed again and is not restarted any more.\n"
+        "What happened: A run of segment-customers failed and is not restarted any more.\n"
         "What it means: Segments, recommendations and audiences stay as they were yesterday.\n"
         "What happens next: A person must act: open the run, mend the cause it names, then press Retry; "
         "finished stages are reused.\n"

@@ -407,7 +407,7 @@ def test_a_run_that_always_fails_stops_after_its_tries_with_one_final_alert(
     assert (run["state_type"], run["run_count"]) == ("FAILED", 1 + MAX_RESTARTS)
     assert len([line for line in system.trace("failing") if "gather" in line]) == 1
     assert final[0]["body"].splitlines()[:3] == [
-        "What happened: A run of nightly failed again and is not restarted any more.",
+        "What happened: A run of nightly failed and is not restarted any more.",
         "What it means: What this run produces is missing or older than it should be.",
         (
             "What happens next: A person must act: open the run, mend the cause it names, then press Retry; "

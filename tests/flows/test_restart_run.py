@@ -51,3 +51,18 @@ def test_without_restarts_the_first_failure_is_final():
 
 def test_a_run_that_belongs_to_no_deployment_cannot_be_put_back():
     assert decide(run("FAILED", deployment=None), max_restarts=2) is Decision.GIVE_UP
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        ("CheckFailedError: outbox: 900 of 1,000 customers would leave", Decision.GIVE_UP),
+        ("ConfigurationError: the secret was not found", Decision.GIVE_UP),
+        ("TransientError: Klaviyo was not answered", Decision.RESTART),
+        ("OSError: a ConfigurationError stands in this text only", Decision.RESTART),
+    ],
+)
+def test_where_a_person_must_act_another_try_is_spared(error, decision):
+    failed = run("FAILED")
+    said = failed.state.model_copy(update={"message": f"Flow run encountered an exception: {error}"})
+    assert decide(failed.model_copy(update={"state": said}), max_restarts=2) is decision

@@ -1,13 +1,16 @@
 """The supervisor on a real server: puts back, gives up once, and finds what an automation has missed."""
 
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.objects import StateType
+from prefect.flow_engine import run_flow_sync
 from prefect.states import Crashed, Failed, Running
 
 from flows.restart_run import restart_run
+from tasks.errors import CheckFailedError, TransientError
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -60,3 +63,20 @@ def test_a_sweep_finds_the_failures_that_no_automation_brought(client, failed):
     assert found[str(failed)] == "restart"
     assert str(other.id) not in found
     assert str(failed) not in restart_run()
+
+
+@flow
+def stubborn(error: str) -> None:
+    """Ends with one of our errors."""
+    raise {"held": CheckFailedError, "down": TransientError}[error]("ended on purpose")
+
+
+def test_a_run_held_by_a_check_is_given_up_at_once_and_one_that_met_an_outage_is_put_back(client):
+    deployment = client.create_deployment(client.create_flow(stubborn), f"stubborn-{uuid4()}", tags=["restartable"])
+    decisions = {}
+    for error in ("held", "down"):
+        run = client.create_flow_run_from_deployment(deployment, parameters={"error": error})
+        with suppress(CheckFailedError, TransientError):
+            run_flow_sync(stubborn, flow_run=run, parameters={"error": error})
+        decisions |= {error: restart_run(str(run.id))[str(run.id)]}
+    assert decisions == {"held": "give up", "down": "restart"}
