@@ -12,7 +12,6 @@ from flows.stages import kept
 from flows.telling import take_in_and_tell
 from tasks.alerts.task import raise_alerts
 from tasks.config import Config, load_config
-from tasks.destinations.task import find_secret
 from tasks.errors import ConfigurationError
 from tasks.features.graded import first_unknown_day, usual_horizon
 from tasks.features.task import grade_predictions, measure_past_customers
@@ -21,6 +20,7 @@ from tasks.lake import Lake, Snapshots
 from tasks.lake.contracts import CONTRACTS
 from tasks.lake.opened import open_lake
 from tasks.recommendations.task import grade_recommendations
+from tasks.secrets import find_secret
 from tasks.segments.segmentation import read_rules
 from tasks.segments.task import grade_segments
 

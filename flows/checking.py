@@ -10,13 +10,14 @@ from tasks.destinations.apply import Connect
 from tasks.destinations.desired import chosen_fields, key_of
 from tasks.destinations.platform import Target
 from tasks.destinations.registry import platform_of
-from tasks.destinations.task import connect_accounts, find_secret
+from tasks.destinations.task import connect_accounts
 from tasks.errors import ConfigurationError, SegmentationError
 from tasks.intake.inspection import check_sources
 from tasks.intake.sources.pull import check_source
 from tasks.intake.sources.wire import Patience
 from tasks.lake.opened import open_lake
 from tasks.lake.storage import filesystem
+from tasks.secrets import find_secret
 from tasks.segments.proof import prove
 from tasks.segments.segmentation import read_rules
 

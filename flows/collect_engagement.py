@@ -11,13 +11,14 @@ from tasks.alerts.messages import Alert, named
 from tasks.alerts.task import raise_alert
 from tasks.campaigns.task import read_opt_outs
 from tasks.config import Config, Dataset, load_config
-from tasks.destinations.task import fetch_opt_outs, find_secret
+from tasks.destinations.task import fetch_opt_outs
 from tasks.errors import SegmentationError
 from tasks.intake.task import collect_sources
 from tasks.lake import Lake, Snapshots
 from tasks.lake.opened import open_lake
 from tasks.measurement.engagement import READS
 from tasks.measurement.task import update_response
+from tasks.secrets import find_secret
 
 ANSWERS = frozenset({Dataset.ENGAGEMENT, Dataset.CONSENT, Dataset.CAMPAIGNS})
 

@@ -16,7 +16,7 @@ from tasks.alerts.task import raise_alerts
 from tasks.config import Config, Source, load_config
 from tasks.destinations.apply import Connect, apply_plan
 from tasks.destinations.plan import SOURCES, make_plan
-from tasks.destinations.task import connect_accounts, find_secret, person_key
+from tasks.destinations.task import connect_accounts
 from tasks.errors import CheckFailedError, ConfigurationError
 from tasks.features.refresh import refresh_features
 from tasks.intake.concerned import WATCHED, concerned_customers, mark_refreshed, refreshed_until, state_of
@@ -32,6 +32,7 @@ from tasks.intake.tags import resolve_names, tag_customers
 from tasks.intake.webhooks import RefusedError, Secrets, read_delivery
 from tasks.lake import Lake, Snapshots
 from tasks.lake.opened import open_lake
+from tasks.secrets import find_secret, person_key
 from tasks.segments.refresh import reassign
 from tasks.segments.segmentation import read_rules
 

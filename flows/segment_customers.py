@@ -22,7 +22,7 @@ from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, read_playbook, show_campaigns
 from tasks.config import Config, load_config
-from tasks.destinations.task import find_secret, plan_push
+from tasks.destinations.task import plan_push
 from tasks.features.task import measure_customers
 from tasks.intake.concerned import mark_refreshed
 from tasks.intake.task import collect_sources
@@ -30,6 +30,7 @@ from tasks.lake import Lake
 from tasks.lake.opened import open_lake
 from tasks.measurement.task import report_results
 from tasks.recommendations.task import recommend_products
+from tasks.secrets import find_secret
 from tasks.segments.segmentation import read_rules
 from tasks.segments.task import assign_segments
 

@@ -17,8 +17,8 @@ from types import FrameType
 from flows.receiver import Inbox, receiver
 from flows.refresh_customers import Desk, Mode, RefreshSummary, drain
 from tasks.config import load_config
-from tasks.destinations.task import find_secret
 from tasks.errors import ConfigurationError, SegmentationError
+from tasks.secrets import find_secret
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 LOG = logging.getLogger("segmentation.serve")

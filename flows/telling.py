@@ -9,9 +9,10 @@ from tasks.alerts.task import raise_alerts
 from tasks.config import Config
 from tasks.destinations.apply import PushSummary
 from tasks.destinations.plan import Plan
-from tasks.destinations.task import apply_push, person_key
+from tasks.destinations.task import apply_push
 from tasks.intake.task import take_in
 from tasks.lake import Lake, Snapshots
+from tasks.secrets import person_key
 
 
 def take_in_and_tell(settings: Config, as_of: date, tables: Lake, *, partial: bool = False) -> Snapshots:

@@ -1,15 +1,12 @@
 """The door of the campaign stage."""
 
-import os
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from tasks.campaigns import opt_outs
@@ -26,9 +23,9 @@ from tasks.campaigns.settings import SendGridSettings
 from tasks.campaigns.summary import DaySummary, as_markdown
 from tasks.campaigns.words import read_words
 from tasks.config import Config
-from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshot, Snapshots
 from tasks.lake.opened import identity, open_lake
+from tasks.secrets import find_secret, person_key
 from tasks.stage import RETRIES, stage
 
 _FACTS = tuple(table for table in READS if table not in {*WRITES, "suppressions", "forgotten"})
@@ -44,7 +41,7 @@ def read_opt_outs(config: Config, as_of: date, known: Snapshots) -> Snapshots:
     lake = open_lake(config)
     found = read_suppressions(_wire(account))
     get_run_logger().info("%s addresses are suppressed at the sending account", f"{len(found):,}")
-    return known.having(opt_outs.store(lake, found, as_of, _person_key(lake).get_secret_value()))
+    return known.having(opt_outs.store(lake, found, as_of, person_key(lake)))
 
 
 _PLAN = stage("plan campaigns", reads=_FACTS, settings=_SETTINGS, remembers=("campaign_members",))
@@ -77,7 +74,7 @@ def show_campaigns(summary: DaySummary) -> None:
     """The drafts as artifacts: a table, and a link to the page that shows each message."""
     key = f"campaign-drafts-{summary.as_of}"
     create_markdown_artifact(as_markdown(summary), key=key, description="Campaign drafts of the day")
-    address = summary.page if "://" in summary.page else f"file://{os.path.abspath(summary.page)}"  # noqa: PTH100
+    address = summary.page if "://" in summary.page else f"file://{Path(summary.page).resolve()}"
     create_link_artifact(address, link_text="Look at every draft", key=f"{key}-preview")
 
 
@@ -92,7 +89,7 @@ def _order(
     return Order(
         as_of=as_of,
         lot=Lot(_key(config, lake), config.campaigns.control_share),
-        person_key=_person_key(lake),
+        person_key=SecretStr(person_key(lake)),
         applied=approved_by is not None,
         approved_by=approved_by or "",
         wire=wire,
@@ -121,31 +118,3 @@ def _key(config: Config, lake: Lake) -> bytes:
 
 def _wire(account: SendGridSettings) -> Wire:
     return Wire(find_secret(account.secret), account)
-
-
-def _person_key(lake: Lake) -> SecretStr:
-    """The key of hashed addresses: the environment's SEGMENTATION_PERSON_KEY, else one that the lake keeps."""
-    return SecretStr(os.environ.get("SEGMENTATION_PERSON_KEY") or identity(lake))
-
-
-def find_secret(name: str) -> SecretStr:
-    """A secret by name: environment variable, Prefect Secret block, AWS secret; in this order.
-
-    ConfigurationError: none of the three has it.
-    """
-    variable = name.upper().replace("-", "_")
-    if value := os.environ.get(variable):
-        return SecretStr(value)
-    try:
-        block: Any = Secret.load(name)  # typed as a coroutine as well, which it is not outside of one
-        return SecretStr(str(block.get()))
-    except ValueError:
-        pass  # there is no such block; AWS may have it
-    try:
-        return SecretStr(boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
-    except (BotoCoreError, ClientError, KeyError):
-        message = (
-            f"The secret {name!r} was not found. Set the environment variable {variable}, save a Prefect Secret block "
-            "of that name, or create an AWS secret that this task may read."
-        )
-        raise ConfigurationError(message) from None

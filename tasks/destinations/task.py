@@ -1,17 +1,11 @@
 """The door of the destinations: plan, apply, replay as Prefect tasks."""
 
-import os
 from datetime import UTC, date, datetime
-from typing import Any, cast
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from prefect import get_run_logger, task
-from prefect.blocks.system import Secret
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import rate_limit
 from prefect.settings import PREFECT_API_URL
-from pydantic import SecretStr
 
 from tasks.config import Config
 from tasks.destinations.apply import Connect, PushSummary, apply_plan
@@ -22,13 +16,10 @@ from tasks.destinations.limits import LocalPace, Pace
 from tasks.destinations.opt_outs import read_opt_outs
 from tasks.destinations.plan import SOURCES, Plan, make_plan
 from tasks.destinations.replay import replay
-from tasks.errors import ConfigurationError
-from tasks.lake import Lake
-from tasks.lake.opened import identity, open_lake
+from tasks.lake.opened import open_lake
 from tasks.lake.snapshot import Snapshots
+from tasks.secrets import find_secret, person_key
 from tasks.stage import RETRIES
-
-PERSON_KEY = "segmentation-person-key"
 
 
 @task(name="plan push", persist_result=True, result_serializer="json", **RETRIES)
@@ -122,34 +113,6 @@ def forget_person(config: Config, who: str, request_id: str) -> Snapshots:
 def connect_accounts() -> Connect:
     """Sessions with secrets from the environment, Prefect or AWS, paced by Prefect's global limits."""
     return connector(find_secret, pace=GlobalPace())
-
-
-def find_secret(name: str) -> SecretStr:
-    """A secret by name: environment variable, Prefect Secret block, AWS secret; in this order.
-
-    ConfigurationError: none of the three has it.
-    """
-    variable = name.upper().replace("-", "_")
-    if (value := os.environ.get(variable)) is not None:
-        return SecretStr(value)
-    try:
-        return SecretStr(str(cast(Secret[Any], Secret.load(name)).get()))
-    except ValueError:
-        pass
-    try:
-        found = boto3.client("secretsmanager").get_secret_value(SecretId=name)
-        return SecretStr(found["SecretString"])
-    except (BotoCoreError, ClientError, KeyError):
-        raise ConfigurationError(
-            f"The secret {name!r} was not found. Set the environment variable {variable}, save a Prefect Secret block "
-            f"of that name, or create an AWS secret that this task may read."
-        ) from None
-
-
-def person_key(lake: Lake) -> str:
-    """The key of the hashes of forgotten people: SEGMENTATION_PERSON_KEY, else one that the lake keeps."""
-    value = os.environ.get(PERSON_KEY.upper().replace("-", "_"))
-    return value or identity(lake)
 
 
 def limit_name(quota_key: str) -> str:
