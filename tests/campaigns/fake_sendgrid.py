@@ -14,6 +14,12 @@ from uuid import UUID, uuid5
 API_KEY = "SG.a-key-for-tests"
 SPACE = UUID("00000000-0000-0000-0000-000000000000")
 RESERVED = {"email", "first_name", "last_name", "city", "country"}
+SOME_TIME = "2017-11-15T08:00:00Z"
+SENDER = {
+    "nickname": "Shop", "from": {"email": "shop@example.com", "name": "Harbour & Sons"},
+    "reply_to": {"email": "help@example.com"}, "address": "1 Quay", "city": "Bristol", "country": "United Kingdom",
+    "verified": True, "locked": False, "created_at": 1443651141, "updated_at": 1443651141,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,7 @@ class FakeSendGrid:
     singlesends: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    senders: dict[int, dict[str, Any]] = field(
-        default_factory=lambda: {1: {"id": 1, "verified": True, "locked": False}}
-    )
+    senders: dict[int, dict[str, Any]] = field(default_factory=lambda: {1: {"id": 1, **SENDER}})
     groups: dict[int, list[str]] = field(default_factory=lambda: {103: []})
     suppressions: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # address → why its row is in error
@@ -211,7 +215,8 @@ def _put_contacts(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
             continue
         if any(not isinstance(v, str) or not v for v in contact.get("custom_fields", {}).values()):
             raise _bad("blank value", "custom_fields")
-        new = {"id": self.new_id("contact", len(self.contacts)), "list_ids": [], "custom_fields": {}}
+        new = {"id": self.new_id("contact", len(self.contacts)), "list_ids": [], "segment_ids": [],
+               "custom_fields": {}, "created_at": SOME_TIME, "updated_at": SOME_TIME}  # fmt: skip
         known = self.contacts.setdefault(email, new)
         known["custom_fields"] |= contact.get("custom_fields", {})
         known["list_ids"] = sorted({*known["list_ids"], *list_ids})
@@ -304,7 +309,8 @@ def _search_singlesends(self: FakeSendGrid, request: Request) -> tuple[int, Any]
     _only(request.body, set(), {"name", "status", "categories"})
     named = [one for one in self.singlesends.values() if request.body.get("name", "") in one["name"]]
     short = ("id", "name", "status", "categories", "created_at", "updated_at")
-    return _page(self, request, [{key: one[key] for key in short} for one in named])
+    return _page(self, request, [{**{key: one[key] for key in short}, "is_abtest": False, "abtest": None}
+                                 for one in named])  # fmt: skip
 
 
 def _single_send(self: FakeSendGrid, body: Any) -> dict[str, Any]:
@@ -327,7 +333,7 @@ def _post_singlesend(self: FakeSendGrid, request: Request) -> tuple[int, Any]:
     number = len(self.singlesends)
     made = {**_single_send(self, request.body), "id": self.new_id("singlesend", number), "status": "draft",
             "send_at": None, "created_at": f"2017-11-15T08:{number:02d}:00Z",
-            "updated_at": "2017-11-15T08:00:00Z"}  # fmt: skip
+            "updated_at": SOME_TIME}  # fmt: skip
     self.singlesends[made["id"]] = made
     return 201, made
 
@@ -412,7 +418,8 @@ def serve() -> Iterator[FakeSendGrid]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(raw) if raw else None
             status, answer, extra = fake.answer(Request(self.command, parts.path, parse_qs(parts.query), headers, body))
-            content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode() if answer else b""
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            content = b"" if answer is None else text.encode()
             if status == 0:  # cut the line without an answer
                 self.close_connection = True
                 self.connection.close()

@@ -94,11 +94,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     """All requests of three days with changes, opt-outs, refused rows and suppressions."""
     with serve() as fake:
         folder: Path = tmp_path_factory.mktemp("lake")
-        return _three_days(fake, Lake(root=str(folder), threads=2))
+        return three_days(fake, Lake(root=str(folder), threads=2))
 
 
-def _three_days(fake: FakeSendGrid, lake: Lake) -> list[Request]:
-    settings = SendGridSettings(sender_id=1, suppression_group_id=103, base_url=fake.url)
+def three_days(fake: FakeSendGrid, lake: Lake, through: str = "") -> list[Request]:
+    """Live three days at the account, asked at its own address or ``through`` another; all requests of them."""
+    settings = SendGridSettings(sender_id=1, suppression_group_id=103, base_url=through or fake.url)
     wire = Wire(SecretStr(API_KEY), settings, clock=lambda: 0.0, sleep=lambda _seconds: None)
     residents = tuple(Resident(name, "new") for name in ("Ana", "Bob", "Cleo", "Dan", "Eve"))
     town = Town(lake, residents, sendgrid=settings)

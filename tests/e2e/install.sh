@@ -1,13 +1,20 @@
 #!/bin/sh
-# What the slow tests need beyond Python: a browser, an object store, a database server. Installs them where it may, else says so;
-# tests whose tool is missing skip with the reason.
+# What the slow tests need beyond Python: a browser, an object store, a database server, Prism. Installs them where it may, else
+# says so; tests whose tool is missing skip with the reason.
 set -u
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v radosgw >/dev/null || missing="$missing ceph-mon ceph-osd ceph-common radosgw"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
-[ -z "$missing" ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
+command -v npm >/dev/null || missing="$missing nodejs npm"
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && missing=""
 fi
-echo "not installed:$missing; the tests that need them will skip"
+[ -z "$missing" ] || echo "not installed:$missing; the tests that need them will skip"
+
+# Prism (https://docs.stoplight.io/docs/prism) checks requests and answers against a vendor's description; 5.14 is the last for Node 18 to 22.
+prism=5.14.2
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/segmentation-prism"
+[ "$("$cache/node_modules/.bin/prism" --version 2>/dev/null)" = "$prism" ] ||
+    npm install --prefix "$cache" --no-save --no-audit --no-fund --loglevel=error "@stoplight/prism-cli@$prism" >/dev/null ||
+    echo "not installed: Prism $prism; the tests that need it will skip"
