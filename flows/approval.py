@@ -1,8 +1,10 @@
 """A person looks before anything leaves: the run suspends with its plan, and on resume sends exactly that plan.
 
-While it waits, nothing runs and no slot is taken. A run that nobody approves in time ends with nothing sent.
+While it waits, nothing runs and no slot is taken. A run that nobody approves in time ends with nothing sent. When
+others have changed segments or destinations meanwhile, a new plan is made, and asked for again.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +22,7 @@ from tasks.alerts.messages import Alert, named
 from tasks.alerts.task import raise_alert
 from tasks.campaigns.summary import DaySummary
 from tasks.destinations.plan import Plan
+from tasks.destinations.stale import overtaken_by
 from tasks.errors import ConfigurationError
 from tasks.lake import Lake, Snapshots
 from tasks.lake.storage import filesystem
@@ -29,7 +32,7 @@ PAUSE = "approval"
 
 
 class Prepared(BaseModel):
-    """All that a run made before its push; ``until`` is when an approval would come too late."""
+    """All that a run made before its push; ``until`` is when an approval of its plan would come too late."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +41,7 @@ class Prepared(BaseModel):
     report: str
     plan: Plan
     until: datetime | None = None
+    asked: int = 0
 
 
 class Approval(RunInput):
@@ -70,15 +74,25 @@ def prepared_before(lake: Lake) -> Prepared | None:
         return Prepared.model_validate_json(handle.read())
 
 
-def await_approval(lake: Lake, prepared: Prepared, hours: float) -> tuple[Prepared, Approval]:
+def await_approval(
+    lake: Lake, prepared: Prepared, hours: float, renew: Callable[[Prepared], Prepared]
+) -> tuple[Prepared, Approval]:
     """Return what is approved and by whom; the first time it suspends the run, which begins again when resumed."""
+    prepared, approval = _ask(lake, prepared, hours)
+    while not too_late(prepared) and any(overtaken_by(lake, part) for part in prepared.plan.destinations):
+        prepared, approval = _ask(lake, renew(prepared).model_copy(update={"until": None}), hours)
+    return prepared, approval
+
+
+def _ask(lake: Lake, prepared: Prepared, hours: float) -> tuple[Prepared, Approval]:
     if prepared.until is None:
-        prepared = prepared.model_copy(update={"until": datetime.now(UTC) + timedelta(hours=hours)})
+        until = datetime.now(UTC) + timedelta(hours=hours)
+        prepared = prepared.model_copy(update={"until": until, "asked": prepared.asked + 1})
         lake.write_text(_name(), prepared.model_dump_json())
-    figures = {"customers_to_be_sent": prepared.plan.changes, "hours_to_approve": hours}
+    figures = {"customers_to_be_sent": prepared.plan.changes, "hours_to_approve": hours, "times_asked": prepared.asked}
     raise_alert(Alert("approval-awaited", named(str(deployment.name)), figures))
     form = Approval.with_initial_data(description=plan_markdown(prepared.plan), approved_by="", release=[])
-    return prepared, suspend_flow_run(wait_for_input=form, key=PAUSE)
+    return prepared, suspend_flow_run(wait_for_input=form, key=f"{PAUSE}-{prepared.asked}")
 
 
 def too_late(prepared: Prepared) -> bool:

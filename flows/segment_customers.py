@@ -1,6 +1,7 @@
 """The daily job: collect and cleanse, measure, segment, recommend, draft campaigns, report, plan and push."""
 
 from datetime import date
+from functools import partial
 from typing import Literal
 
 from prefect import flow
@@ -22,6 +23,7 @@ from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, read_playbook, show_campaigns
 from tasks.config import Config, load_config
+from tasks.destinations.plan import SOURCES
 from tasks.destinations.task import plan_push
 from tasks.features.task import measure_customers
 from tasks.intake.concerned import mark_refreshed
@@ -66,7 +68,7 @@ def segment_customers(
     made = (prepared_before(tables) if asks else None) or prepare(settings, day, tables, draft=sends and not asks)
     campaigns = made.campaigns
     if asks:
-        made, approval = await_approval(tables, made, approve_within_hours)
+        made, approval = await_approval(tables, made, approve_within_hours, partial(plan_again, settings, day, tables))
         if too_late(made):
             return unapproved(approve_within_hours)
         release = (*release, *approval.release)
@@ -105,3 +107,11 @@ def prepare(settings: Config, day: date, tables: Lake, *, draft: bool) -> Prepar
     plan = plan_push(settings, day, known)
     show_plan(plan)
     return Prepared(known=known, campaigns=campaigns, report=report, plan=plan)
+
+
+def plan_again(settings: Config, day: date, tables: Lake, made: Prepared) -> Prepared:
+    """The push as it would be now that segments or destinations have changed; the rest stays as it was made."""
+    known = made.known.having(*(tables.latest(table) for table in SOURCES))
+    plan = plan_push.with_options(refresh_cache=True)(settings, day, known)
+    show_plan(plan)
+    return made.model_copy(update={"plan": plan})

@@ -15,6 +15,12 @@ def refuse_stale(lake: Lake, part: DestinationPlan) -> None:
 
     A plan that was already begun may be continued: its own answers are the change.
     """
+    if why := overtaken_by(lake, part):
+        raise CheckFailedError(f"Plan {part.plan_id} for {part.destination} is stale: {why}. Make a new plan.")
+
+
+def overtaken_by(lake: Lake, part: DestinationPlan) -> str:
+    """What has made the plan stale; empty while it can be sent as it stands."""
     given = {"plan_id": part.plan_id, "destination": part.destination}
     with lake.database([lake.latest("sync_plans"), lake.latest("sync_answers")]) as db:
         newest, stored, begun = db.execute(
@@ -28,18 +34,15 @@ def refuse_stale(lake: Lake, part: DestinationPlan) -> None:
     if not stored:
         raise CheckFailedError(f"Plan {part.plan_id} for {part.destination} is not stored; make a plan first.")
     if newest != part.plan_id:
-        raise _stale(part, f"plan {newest} is newer")
+        return f"plan {newest} is newer"
     if begun or journal_files(lake, part.plan_id, part.destination):
-        return
+        return ""
     ledger = Snapshot(table="sync_ledger", version=part.ledger_version if part.ledger_version >= 0 else None)
     if _differs(lake, ledger, {"destination": part.destination}):
-        raise _stale(part, "the ledger has changed since")
+        return "the ledger has changed since"
     if _differs(lake, _input(part, "customer_segments"), {"as_of": part.as_of}):
-        raise _stale(part, "the segments have changed since")
-
-
-def _stale(part: DestinationPlan, why: str) -> CheckFailedError:
-    return CheckFailedError(f"Plan {part.plan_id} for {part.destination} is stale: {why}. Make a new plan.")
+        return "the segments have changed since"
+    return ""
 
 
 def _input(part: DestinationPlan, table: str) -> Snapshot:

@@ -22,6 +22,7 @@ from tests.flows.small_shop import write_shop
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server")]
 
 DAY = date(2025, 7, 1)
+LATE_ORDER = "receipt,customer,sold_at,sku,quantity,amount\nR9999,C001,2025-06-30 10:00:00,tea,1,4.00\n"
 
 
 class Shop:
@@ -83,8 +84,7 @@ def test_nothing_is_sent_until_somebody_approves_and_then_exactly_the_plan_they_
     assert shown.plan_id in page["data"]
     assert "| outbox | 62 |" in page["data"]
 
-    late = "receipt,customer,sold_at,sku,quantity,amount\nR9999,C001,2025-06-30 10:00:00,tea,1,4.00\n"
-    (shop.config.parent / "data" / "orders_late.csv").write_text(late)  # comes while the plan waits: for the next run
+    (shop.config.parent / "data" / "orders_late.csv").write_text(LATE_ORDER)  # comes while the plan waits: for the next run
     shop.resume()
     done = shop.go()
 
@@ -111,6 +111,25 @@ def test_an_approval_that_comes_too_late_sends_nothing_and_says_so(tmp_path, cli
         "Nobody approved the plan within 0 hours: nothing was sent.",
     )
     assert shop.ledger() == []
+
+
+def test_a_plan_that_others_overtook_is_made_anew_and_asked_for_again(shop, client):
+    shop.go()
+    seen = read_plan(shop.lake)
+    (shop.config.parent / "data" / "orders_late.csv").write_text(LATE_ORDER)
+    segment_customers(str(shop.config), DAY, "apply")  # somebody else's run, while this one waits
+    shop.resume()
+
+    asked_again = shop.go()
+    assert (asked_again.name, asked_again.state_details.pause_key) == ("Suspended", "approval-2")
+    renewed = read_plan(shop.lake)
+    assert renewed.plan_id != seen.plan_id
+    assert (seen.changes, renewed.changes) == (62, 0)
+    shop.resume()
+    assert shop.go().name == "Completed"
+    assert shop.present() == 62
+    plans = {row["plan_id"] for row in shop.lake.read(shop.lake.latest("sync_answers")).to_pylist()}
+    assert seen.plan_id not in plans
 
 
 def test_a_held_plan_goes_out_only_with_the_brakes_that_the_person_names(shop):
