@@ -84,7 +84,7 @@ def test_nothing_is_sent_until_somebody_approves_and_then_exactly_the_plan_they_
     assert shown.plan_id in page["data"]
     assert "| outbox | 62 |" in page["data"]
 
-    (shop.config.parent / "data" / "orders_late.csv").write_text(LATE_ORDER)  # comes while the plan waits: for the next run
+    (shop.config.parent / "data" / "orders_late.csv").write_text(LATE_ORDER)  # for the next run
     shop.resume()
     done = shop.go()
 
