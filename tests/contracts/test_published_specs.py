@@ -1,7 +1,8 @@
 """What is sent to a stand-in also satisfies the vendor's published specification, request by request."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,15 @@ def spec(name: str) -> Any:
     return yaml.safe_load(path.read_text()) if path.suffix in {".json", ".yaml"} else path.read_text()
 
 
-def a_life_on(slug: str, *, volume: bool = False) -> list[Request]:
-    """Every request of preparing, entering, changing, leaving, reading opt-outs and erasing, for Ana and Ben."""
+def a_life_on(
+    slug: str, *, volume: bool = False, through: Callable[[str], AbstractContextManager[str]] = nullcontext
+) -> list[Request]:
+    """Every request of preparing, entering, changing, leaving, reading opt-outs and erasing, for Ana and Ben.
+
+    ``through`` puts something between the engine and the stand-in: given the one's address, it yields its own.
+    """
     platform = platform_of(slug).sized(10**9 if volume else 1)
-    with serve(all_fakes()[slug]()) as fake:
+    with serve(all_fakes()[slug]()) as fake, through(fake.address) as fake.address:
         fake.seed([customer("ana"), customer("ben")])
         destination = DestinationSettings(platform=slug, secret="s", settings=fake.settings())
         account = account_of(platform, destination, SecretStr(fake.secret))

@@ -22,6 +22,8 @@ needs_prism = pytest.mark.skipif(
     NODE is None or not PRISM.exists(), reason="Prism is not on this machine (sh tests/e2e/install.sh)"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_RECEIVED = re.compile(r"\[HTTP SERVER\] (\w+) (\S+).*Request received")
+_OBJECTION = re.compile(r"(?:Violation|Request terminated with error): (.*)")
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,22 @@ class Proxy:
     @property
     def seen(self) -> list[str]:
         """Requests that reached it, as 'METHOD path'."""
-        found = re.findall(r"\[HTTP SERVER\] (\w+) (\S+).*Request received", self._text)
-        return [f"{method.upper()} {path}" for method, path in found]
+        return [f"{found[1].upper()} {found[2]}" for line in self._lines if (found := _RECEIVED.search(line))]
 
     @property
     def objections(self) -> list[str]:
-        """Everything in requests and answers that the description does not allow, and every request it broke off."""
-        return re.findall(r"(?:Violation: |Request terminated with error: ).*", self._text)
+        """What the description does not allow in requests and answers, one at a time, as 'METHOD path: words'."""
+        request, found = "", []
+        for line in self._lines:
+            if received := _RECEIVED.search(line):
+                request = f"{received[1].upper()} {received[2]}"
+            elif objection := _OBJECTION.search(line):
+                found.append(f"{request}: {objection[1]}")
+        return found
 
     @property
-    def _text(self) -> str:
-        return _COLOUR.sub("", self.log.read_text())
+    def _lines(self) -> list[str]:
+        return _COLOUR.sub("", self.log.read_text()).splitlines()
 
 
 @contextmanager

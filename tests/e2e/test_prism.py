@@ -1,8 +1,9 @@
-"""Days of drafts through Stoplight Prism: the vendor's description is the judge of requests and of answers."""
+"""Drafts and pushes through Stoplight Prism: vendors' descriptions judge our requests and the stand-ins' answers."""
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tasks.campaigns.sendgrid_wire import ALLOWED
 from tasks.lake import Lake
 from tests.campaigns.fake_sendgrid import API_KEY, FakeSendGrid, serve
 from tests.conftest import SHARED
+from tests.contracts.test_published_specs import a_life_on
 from tests.contracts.test_sendgrid_requests import three_days
 from tests.e2e.prism import Proxy, needs_prism, prism
 
@@ -22,6 +24,25 @@ pytestmark = [
     needs_prism,
     pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' API descriptions are not on this machine"),
 ]
+# Platform → its description, and what is wrong with that: a pattern of the objection, and why it is none.
+DESCRIBED: dict[str, tuple[str, dict[str, str]]] = {
+    "hubspot": ("hubspot/hubspot-contacts.authored.yaml", {
+        r"(GET /crm/v3/properties/\S+|POST \S+/batch/update): request Selected route not found":
+            "it holds a part of the interface only",
+        r"POST \S+/batch/read: .* required property 'new'": "it lends the answer of upserts to reading",
+    }),
+    "intercom": ("intercom/intercom-2.14.trimmed.yaml", {
+        r"POST /contacts: .* status code with those defined in the document: 200,401":
+            "a contact that exists is a conflict (409), which it leaves out",
+    }),
+    "klaviyo": ("klaviyo/klaviyo-2026-07-15.trimmed.json", {}),
+    "mailchimp": ("mailchimp/mailchimp-marketing-3.0.55.trimmed.json", {
+        r"\S+ /lists\S+: request Invalid security scheme used": "it knows Basic only, not the bearer token of OAuth",
+    }),
+    "sendgrid": ("", {
+        r"DELETE /v3/marketing/contacts: .* job_id must be object": "the id of a job is a text, there as everywhere",
+    }),
+}  # fmt: skip
 HEADERS = {"Authorization": f"Bearer {API_KEY}", "Accept": "application/json"}
 
 
@@ -116,3 +137,25 @@ def test_a_wrong_answer_is_noticed(strict):
     wrong = httpx.get(asked, headers=HEADERS)
     assert (wrong.status_code, "'verified'" in wrong.text) == (500, True)
     fake.requests.clear()
+
+
+@pytest.mark.parametrize("slug", DESCRIBED)
+def test_prism_objects_to_nothing_in_a_life_on_a_platform_but_to_what_its_description_gets_wrong(
+    slug, description, tmp_path
+):
+    name, wrong = DESCRIBED[slug]
+    file = tmp_path / Path(name or description).name
+    file.write_text((SPECS / name if name else description).read_text())
+    proxies: list[Proxy] = []
+
+    @contextmanager
+    def through(address: str) -> Iterator[str]:
+        with prism(file, address) as proxy:
+            proxies.append(proxy)
+            yield proxy.address
+
+    requests = a_life_on(slug, through=through)
+    [proxy] = proxies
+    assert len(proxy.seen) == len(requests) > 10
+    assert [one for one in proxy.objections if not any(re.fullmatch(pattern, one) for pattern in wrong)] == []
+    assert [pattern for pattern in wrong if not any(re.fullmatch(pattern, one) for one in proxy.objections)] == []

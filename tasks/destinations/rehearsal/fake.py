@@ -44,6 +44,10 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+# When everything happened, wherever a vendor tells a time.
+SOME_TIME = "2026-03-01T10:00:00+00:00"
+
+
 class StrangeRequestError(Exception):
     """The request is not what the vendor's pages allow."""
 
@@ -96,6 +100,7 @@ class Fake:
     slug: ClassVar[str]
     secret: ClassVar[str] = ""
     expiring: ClassVar[bool] = False  # whether access tokens run out here
+    media: ClassVar[str] = "application/json"  # what answers say they are
     routes: ClassVar[list[tuple[str, re.Pattern[str], str]]]
 
     def __init_subclass__(cls) -> None:
@@ -187,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, reply: Reply) -> None:
         raw = reply.body if isinstance(reply.body, bytes) else b"" if reply.body is None else orjson.dumps(reply.body)
         self.send_response(reply.status)
-        kind = {} if isinstance(reply.body, bytes) else {"Content-Type": "application/json"}
+        kind = {} if isinstance(reply.body, bytes | None) else {"Content-Type": self.fake.media}
         for name, value in {**kind, **reply.headers, "Content-Length": str(len(raw))}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
-from tasks.destinations.rehearsal.fake import Fake, Reply, Request, demand, route
+from tasks.destinations.rehearsal.fake import SOME_TIME, Fake, Reply, Request, demand, route
 
 BATCH = 100
+_TIMES = {"createdAt": SOME_TIME, "updatedAt": SOME_TIME}
+_DONE = {"status": "COMPLETE", "startedAt": SOME_TIME, "completedAt": SOME_TIME}
 
 
 class HubSpot(Fake):
@@ -72,8 +74,10 @@ class HubSpot(Fake):
         prop = body.get("idProperty")
         index = {c.get(prop): i for i, c in self.contacts.items()} if prop else {i: i for i in self.contacts}
         found = [index[one["id"]] for one in body["inputs"] if one["id"] in index]
-        results = [{"id": i, "properties": {p: self.contacts[i].get(p) for p in body["properties"]}} for i in found]
-        return Reply(200, {"status": "COMPLETE", "results": results})
+        results = [
+            {"id": i, "properties": {p: self.contacts[i].get(p) for p in body["properties"]}, **_TIMES} for i in found
+        ]
+        return Reply(200, _DONE | {"results": results})
 
     @route("POST", "/crm/v3/objects/contacts/batch/(update|upsert)")
     def write(self, request: Request, match: re.Match[str]) -> Reply:
@@ -92,8 +96,8 @@ class HubSpot(Fake):
                 continue
             contact = self.contacts.setdefault(ident, {})
             contact.update(one["properties"])
-            results.append({"id": ident, "new": False, "properties": dict(contact)})
-        body = {"status": "COMPLETE", "results": results[::-1]}
+            results.append({"id": ident, "new": False, "properties": dict(contact), **_TIMES})
+        body = _DONE | {"results": results[::-1]}
         return Reply(207, body | {"numErrors": len(errors), "errors": errors}) if errors else Reply(200, body)
 
     def _problem(self, one: dict[str, Any]) -> str:

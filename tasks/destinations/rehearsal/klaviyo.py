@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
-from tasks.destinations.rehearsal.fake import Fake, Reply, Request, demand, route
+from tasks.destinations.rehearsal.fake import SOME_TIME, Fake, Reply, Request, demand, route
 
 ROWS, BYTES, ROW_BYTES = 10_000, 5_000_000, 100_000
+_CONTACT = {"default_sender_name": "Shop", "default_sender_email": "shop@example.com", "organization_name": "Shop",
+            "street_address": {}}  # fmt: skip
 
 
 class Klaviyo(Fake):
@@ -13,6 +15,7 @@ class Klaviyo(Fake):
 
     slug = "klaviyo"
     secret = "pk_rehearsal"  # noqa: S105 - opens nothing
+    media = "application/vnd.api+json"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -24,7 +27,7 @@ class Klaviyo(Fake):
         return {key: {k: v for k, v in values.items() if v is not None} for key, values in self.profiles.items()}
 
     def opt_out(self, email: str) -> None:
-        self.suppressed[email] = {"reason": "UNSUBSCRIBE", "timestamp": "2026-03-01T10:00:00+00:00"}
+        self.suppressed[email] = {"reason": "UNSUBSCRIBE", "timestamp": SOME_TIME}
 
     def authorise(self, request: Request) -> Reply | None:
         if request.headers.get("authorization") != f"Klaviyo-API-Key {self.secret}":
@@ -37,7 +40,12 @@ class Klaviyo(Fake):
 
     @route("GET", "/api/accounts")
     def accounts(self, _request: Request, _match: re.Match[str]) -> Reply:
-        return Reply(200, {"data": [{"type": "account", "id": "AbC123"}]})
+        attributes = {
+            "test_account": True, "contact_information": _CONTACT, "timezone": "Europe/London",
+            "preferred_currency": "GBP", "public_api_key": "AbC123", "locale": "en-GB",
+        }  # fmt: skip
+        account = {"type": "account", "id": "AbC123", "attributes": attributes, "links": self._links("accounts/AbC123")}
+        return Reply(200, {"data": [account], "links": self._links("accounts")})
 
     @route("POST", "/api/profile-bulk-import-jobs")
     def start(self, request: Request, _match: re.Match[str]) -> Reply:
@@ -59,19 +67,23 @@ class Klaviyo(Fake):
             held.update(attributes["properties"])
         job = f"job-{len(self.jobs) + 1}"
         self.jobs[job] = {"errors": errors, "total": len(profiles), "looks": 0}
-        return Reply(202, {"data": {"type": "profile-bulk-import-job", "id": job, "attributes": {"status": "queued"}}})
+        return Reply(202, {"data": self._job(job, "queued")})
 
     @route("GET", r"/api/profile-bulk-import-jobs/([\w-]+)")
     def status(self, _request: Request, match: re.Match[str]) -> Reply:
         job = self.jobs[match[1]]
         job["looks"] += 1
-        attributes = {
-            "status": "complete" if job["looks"] > 1 else "processing",
-            "total_count": job["total"],
-            "completed_count": job["total"] - len(job["errors"]),
-            "failed_count": len(job["errors"]),
-        }
-        return Reply(200, {"data": {"type": "profile-bulk-import-job", "id": match[1], "attributes": attributes}})
+        done = {"completed_count": job["total"] - len(job["errors"]), "failed_count": len(job["errors"])}
+        status = "complete" if job["looks"] > 1 else "processing"
+        return Reply(200, {"data": self._job(match[1], status, **done)})
+
+    def _job(self, job: str, status: str, **done: int) -> dict[str, Any]:
+        attributes = {"status": status, "created_at": SOME_TIME, "total_count": self.jobs[job]["total"], **done}
+        links = self._links(f"profile-bulk-import-jobs/{job}")
+        return {"type": "profile-bulk-import-job", "id": job, "attributes": attributes, "links": links}
+
+    def _links(self, path: str) -> dict[str, str]:
+        return {"self": f"{self.address}/api/{path}"}
 
     @route("GET", r"/api/profile-bulk-import-jobs/([\w-]+)/import-errors")
     def errors(self, _request: Request, match: re.Match[str]) -> Reply:

@@ -4,7 +4,7 @@
 import re
 from typing import Any
 
-from tasks.destinations.rehearsal.fake import Fake, Reply, Request, demand, route
+from tasks.destinations.rehearsal.fake import SOME_TIME, Fake, Reply, Request, demand, route
 
 API = "/v3/marketing"
 
@@ -49,7 +49,7 @@ class SendGrid(Fake):
     @route("GET", f"{API}/field_definitions")
     def list_fields(self, _request: Request, _match: re.Match[str]) -> Reply:
         own = [{"id": ident, "name": name, "field_type": "Text"} for ident, name in self.fields.items()]
-        return Reply(200, {"custom_fields": own, "reserved_fields": []} if own else {"reserved_fields": []})
+        return Reply(200, {"custom_fields": own, "reserved_fields": []})
 
     @route("POST", f"{API}/field_definitions")
     def create_field(self, request: Request, _match: re.Match[str]) -> Reply:
@@ -117,7 +117,7 @@ class SendGrid(Fake):
     def search(self, request: Request, _match: re.Match[str]) -> Reply:
         emails = request.json["emails"]
         demand(0 < len(emails) <= 100, "one to a hundred addresses")
-        found = {e: {"contact": {"id": self.contacts[e]["id"]}} for e in emails if e in self.contacts}
+        found = {e: {"contact": _contact(self.contacts[e])} for e in emails if e in self.contacts}
         if not found:
             return Reply(404, {"errors": [{"message": "contact not found"}]})
         return Reply(200, {"result": {e: found.get(e, {"error": "contact not found"}) for e in emails}})
@@ -148,3 +148,9 @@ class SendGrid(Fake):
         found = self.unsubscribed if match[1] == "unsubscribes" else []
         offset = int(request.query["offset"])
         return Reply(200, [{"email": e, "created": 1443651141} for e in found[offset : offset + 500]])
+
+
+def _contact(known: dict[str, Any]) -> dict[str, Any]:
+    lists = sorted(known["lists"])
+    times = {"created_at": SOME_TIME, "updated_at": SOME_TIME}
+    return {"id": known["id"], "list_ids": lists, "segment_ids": [], "custom_fields": known["custom_fields"], **times}
