@@ -12,6 +12,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from tasks.destinations.credentials import Headers, bearer, client_credentials, granted, secret_in
+from tasks.destinations.erasure import Erase, by_address, no_address
+from tasks.destinations.jobs import finished
+from tasks.destinations.paging import at, by_cursor, by_link, by_offset
 from tasks.destinations.people import Change, Key, Member, OptOut, Person, Receipt
 from tasks.destinations.session import Account, Address, Session, Token, secure_address
 from tasks.destinations.target import Field, Kind, Known, Target, Thing
@@ -21,24 +25,30 @@ from tasks.destinations.verdicts import (
     Answer,
     Part,
     Verdict,
+    all_but,
     delivered,
+    divided,
     later,
     one_by_one,
     opted_out,
     rejected,
+    remembered,
     rest_of,
     skipped,
     unknown,
 )
-from tasks.destinations.wire_text import no_lists, text
+from tasks.destinations.wire_text import csv_bytes, csv_lines, csv_records, no_lists, text
 from tasks.errors import ConfigurationError
 
 __all__ = [
-    "NOT_ON_PLATFORM", "OPTED_OUT_THERE", "Account", "Address", "Answer", "Change", "Field", "Key", "Kind", "Known",
-    "Limits", "Member", "OptOut", "Part", "Person", "Platform", "Push", "Receipt", "Session", "Shape", "Target",
-    "Thing", "Token", "Verdict", "Volume", "as_is", "chunks", "delivered", "fields_and_no_lists", "later",
+    "NOT_ON_PLATFORM", "OPTED_OUT_THERE", "Account", "Address", "Answer", "Change", "Erase", "Field", "Headers", "Key",
+    "Kind", "Known", "Limits", "Member", "OptOut", "Part", "Person", "Platform", "Push", "Receipt", "Session", "Shape",
+    "Target", "Thing", "Token", "Verdict", "Volume", "all_but", "as_is", "at", "bearer", "by_address", "by_cursor",
+    "by_link", "by_offset", "chunks", "client_credentials", "csv_bytes", "csv_lines", "csv_records", "delivered",
+    "divided", "fields_and_lists", "fields_and_no_lists", "finished", "granted", "later", "no_address",
     "no_difference", "no_lists", "no_opt_outs", "no_token", "nothing_known", "nothing_to_create", "nothing_wanted",
-    "one_by_one", "opted_out", "rejected", "rest_of", "secure_address", "skipped", "text", "unknown",
+    "one_by_one", "opted_out", "rejected", "remembered", "rest_of", "secret_in", "secure_address", "skipped", "text",
+    "unknown",
 ]  # fmt: skip
 T = TypeVar("T")
 
@@ -70,6 +80,15 @@ class Volume:
 def fields_and_no_lists(target: Target) -> tuple[Thing, ...]:
     """The things most platforms need: one field for each pushed attribute."""
     return tuple(Thing("field", f.theirs, f.kind) for f in target.fields)
+
+
+def fields_and_lists(named: Callable[[str], str]) -> Callable[[Target], tuple[Thing, ...]]:
+    """For platforms with lists: a field for each pushed attribute, and each list under the platform's name for it."""
+
+    def wants(target: Target) -> tuple[Thing, ...]:
+        return (*fields_and_no_lists(target), *(Thing("list", named(name)) for name in target.lists))
+
+    return wants
 
 
 def nothing_wanted(_target: Target) -> tuple[Thing, ...]:
@@ -123,9 +142,9 @@ class Platform:
     shape: Shape
     push: Push
     check: Callable[[Session, Target], str]
-    erase: Callable[[Session, Target, Sequence[Person]], Iterable[Receipt]]
+    erase: Erase
     volume: Volume | None = None
-    headers: Callable[[Any, Token | None], Mapping[str, str]] = lambda _account, _token: {}
+    headers: Headers = lambda _account, _token: {}
     token: Callable[[Session, Any], Token | None] = no_token
     wants: Callable[[Target], tuple[Thing, ...]] = fields_and_no_lists
     known: Callable[[Session, Target], Known] = nothing_known

@@ -1,6 +1,6 @@
 """What became of a customer: one verdict each, and the few ways to say it."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -78,6 +78,32 @@ def one_by_one(parts: Sequence[Part], send: Callable[[Part], Answer]) -> Iterabl
             yield send(part)
         except RejectedError as error:
             yield rejected(part, "refused", str(error))
+
+
+def all_but(
+    parts: Iterable[Part], failed: Mapping[str, tuple[str, str]], ids: Mapping[str, str] | None = None
+) -> Iterator[Answer]:
+    """Everybody is accepted but those whom ``failed`` names by their key, with a code and the platform's words.
+
+    ``ids`` holds the platform's own ids by key, where it told them.
+    """
+    for part in parts:
+        key = part.member.key
+        yield rejected(part, *failed[key]) if key in failed else delivered(part, (ids or {}).get(key, ""))
+
+
+def remembered(parts: Iterable[Part]) -> dict[str, str]:
+    """Customer id → the platform's own id, of those whom an earlier push has met there."""
+    return {part.member.customer_id: part.member.native_id for part in parts if part.member.native_id}
+
+
+def divided(parts: Iterable[Part], there: Container[str]) -> tuple[list[Part], list[Part]]:
+    """The parts of customers who are on the platform, by customer id, and the others."""
+    here: list[Part] = []
+    absent: list[Part] = []
+    for part in parts:
+        (here if part.member.customer_id in there else absent).append(part)
+    return here, absent
 
 
 def rest_of(parts: Sequence[Part], answers: Iterable[Answer]) -> list[Part]:

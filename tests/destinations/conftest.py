@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 PARROT = '''
 """A platform that keeps people in a dictionary and refuses names beginning with x."""
 
-from tasks.destinations.platform import *
-from tasks.destinations.platform import delivered, rejected, nothing_wanted
-from tasks.errors import TransientError, RejectedError, ConfigurationError
+from tasks.destinations.platform import (
+    Account, Key, Limits, Part, Platform, Receipt, all_but, nothing_wanted,
+)
 
 PEOPLE, WIRE, MOOD = {}, [], {"fail": None}
 
@@ -28,16 +28,14 @@ def push(session, target, parts):
     WIRE.append([part.member.customer_id for part in parts])
     if MOOD["fail"]:
         raise MOOD["fail"]
-    for part in parts:
-        member = part.member
-        if member.customer_id.startswith("x"):
-            yield rejected(part, "ugly_name", "Names with x are refused")
-            continue
+    ugly = [part.member.key for part in parts if part.member.customer_id.startswith("x")]
+    for member in (part.member for part in parts if part.member.key not in ugly):
         if member.change == "leave":
             PEOPLE.pop(member.key, None)
         else:
             PEOPLE[member.key] = dict(member.values)
-        yield delivered(part, "native-" + member.key)
+    ids = {part.member.key: "native-" + part.member.key for part in parts}
+    yield from all_but(parts, dict.fromkeys(ugly, ("ugly_name", "Names with x are refused")), ids)
 
 
 def erase(session, target, people):

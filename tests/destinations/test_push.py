@@ -13,6 +13,7 @@ from world import AS_OF, AT, KEY, LOOSE, PEOPLE, assign, customer, outbox, plain
 from tasks.config import BrakeSettings, DestinationSettings
 from tasks.destinations.apply import PushSummary, apply_plan
 from tasks.destinations.plan import Plan, make_plan, read_plan
+from tasks.destinations.platform import delivered
 from tasks.destinations.replay import open_letters, replay
 from tasks.errors import CheckFailedError, ConfigurationError, RejectedError, TransientError
 from tasks.lake import Lake
@@ -290,7 +291,7 @@ def test_replay_sends_dead_letters_again_and_closes_those_accepted(tmp_path: Pat
     push(lake, again, where)
     assert parrot.WIRE == [["xena"]]
     assert open_letters(lake)[0]["tries"] == 2
-    repaired = replace(parrot.PLATFORM, push=lambda _s, _t, parts: [parrot.delivered(p) for p in parts])
+    repaired = replace(parrot.PLATFORM, push=lambda _s, _t, parts: [delivered(p) for p in parts])
     monkeypatch.setattr(parrot, "PLATFORM", repaired)
     from tasks.destinations import registry
 
@@ -304,7 +305,7 @@ def test_a_batch_refused_as_a_whole_is_halved_until_the_bad_row_is_found(tmp_pat
     def picky(_session, _target, parts):
         if any(p.member.customer_id == "ben" for p in parts):
             raise RejectedError("400 something is wrong")
-        return [parrot.delivered(p) for p in parts]
+        return [delivered(p) for p in parts]
 
     limits = replace(parrot.PLATFORM.limits, rows=100)
     monkeypatch.setattr(parrot, "PLATFORM", replace(parrot.PLATFORM, push=picky, limits=limits))

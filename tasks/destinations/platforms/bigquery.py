@@ -10,31 +10,16 @@ import hashlib
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import Field, SecretStr, model_validator
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    delivered,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, Part, Person, Platform, Receipt, Session,
+    Target, Thing, delivered, fields_and_no_lists,
+)  # fmt: skip
 from tasks.errors import ConfigurationError, RejectedError, TransientError
 
 T = TypeVar("T")
@@ -136,9 +121,8 @@ def _client(session: Session) -> Any:
 def _load(client: Any, target: Target, stage: str, content: bytes) -> None:
     bigquery = _google("cloud.bigquery")
     schema = [*_schema(target), bigquery.SchemaField(GONE, "BOOL")]
-    config = bigquery.LoadJobConfig(
-        schema=schema, source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_TRUNCATE"
-    )
+    how = {"source_format": "NEWLINE_DELIMITED_JSON", "write_disposition": "WRITE_TRUNCATE"}
+    config = bigquery.LoadJobConfig(schema=schema, **how)
     job = client.load_table_from_file(io.BytesIO(content), stage, size=len(content), job_config=config, num_retries=0)
     job.result(retry=None, timeout=target.account.job_seconds)
 
@@ -165,23 +149,16 @@ def _do(session: Session, action: Callable[[], T]) -> T:
     """Run one call of Google's client and say its failures in our words."""
     api, auth = _google("api_core.exceptions"), _google("auth.exceptions")
     requests = importlib.import_module("requests.exceptions")
+    outages = (api.ServerError, api.TooManyRequests, auth.TransportError, requests.RequestException, TimeoutError)
 
     def run() -> T:
         try:
             return action()
-        except (
-            api.ServerError,
-            api.TooManyRequests,
-            auth.TransportError,
-            requests.RequestException,
-            TimeoutError,
-        ) as error:
+        except outages as error:
             raise TransientError(f"BigQuery: not answered ({type(error).__name__})") from error
         except (api.Unauthorized, api.Forbidden, auth.GoogleAuthError) as error:
-            raise ConfigurationError(
-                f"BigQuery: refused ({type(error).__name__}). Check the credentials, "
-                "and the roles jobUser and dataEditor."
-            ) from error
+            advice = "Check the credentials, and the roles jobUser and dataEditor."
+            raise ConfigurationError(f"BigQuery: refused ({type(error).__name__}). {advice}") from error
         except api.NotFound as error:
             raise ConfigurationError(f"BigQuery: {error.message}. Check the account's settings.") from error
         except api.GoogleAPICallError as error:
@@ -193,9 +170,8 @@ def _do(session: Session, action: Callable[[], T]) -> T:
 def wants(target: Target) -> tuple[Thing, ...]:
     """The dataset, the table, and a column per field."""
     account = target.account
-    name = account.dataset if account else "dataset"
-    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
-    return (Thing("dataset", name), Thing("table", account.table if account else "table"), *fields)
+    dataset, table = (account.dataset, account.table) if account else ("dataset", "table")
+    return (Thing("dataset", dataset), Thing("table", table), *fields_and_no_lists(target))
 
 
 def known(session: Session, target: Target) -> Known:
@@ -204,17 +180,14 @@ def known(session: Session, target: Target) -> Known:
     absent = _google("api_core.exceptions").NotFound
 
     def look() -> dict[tuple[str, str], str]:
+        dataset = {("dataset", account.dataset): account.dataset}
         try:
             client.get_dataset(f"{account.project}.{account.dataset}", retry=None)
-            found = {("dataset", account.dataset): account.dataset}
             table = client.get_table(_table(target), retry=None)
         except absent as error:
-            return {("dataset", account.dataset): account.dataset} if "able" in str(error.message) else {}
-        return (
-            found
-            | {("table", account.table): account.table}
-            | {("field", c.name): c.name for c in table.schema if c.name not in OWN}
-        )
+            return dataset if "able" in str(error.message) else {}
+        columns = {("field", one.name): one.name for one in table.schema if one.name not in OWN}
+        return dataset | {("table", account.table): account.table} | columns
 
     return _do(session, look)
 
@@ -257,29 +230,12 @@ def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterabl
     return [Receipt(person.customer_id, done=True, reference=_table(target), note=note) for person in people]
 
 
-def no_headers(_account: BigQueryAccount, _token: Any) -> Mapping[str, str]:
-    """Google's client authorises itself."""
-    return {}
-
-
 PLATFORM = Platform(
-    slug="bigquery",
-    title="BigQuery",
+    slug="bigquery", title="BigQuery", api_version="v2", keys=(Key.CUSTOMER_ID,), account=BigQueryAccount,
     docs="https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs",
-    api_version="v2",
-    keys=(Key.CUSTOMER_ID,),
-    account=BigQueryAccount,
     limits=Limits(rows=100_000, bytes=100_000_000, per_second=2.0),
-    headers=no_headers,
-    shape=shape,
-    push=push,
-    check=check,
-    wants=wants,
-    known=known,
-    create=create,
-    erase=erase,
-    addresses_people=False,
-    reads_opt_outs=False,
+    shape=shape, push=push, check=check, wants=wants, known=known, create=create, erase=erase,
     extra="bigquery",
     modules=("google.cloud.bigquery",),
-)
+    addresses_people=False, reads_opt_outs=False,
+)  # fmt: skip

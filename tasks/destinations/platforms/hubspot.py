@@ -14,41 +14,17 @@ from typing import Any
 from pydantic import SecretStr
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    chunks,
-    delivered,
-    rest_of,
-    text,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Session, Target, Thing, bearer, chunks, delivered, divided, fields_and_no_lists, remembered, rest_of, text,
+)  # fmt: skip
 from tasks.errors import RejectedError
 
 CONTACTS = "/crm/v3/objects/contacts"
 PROPERTIES = "/crm/v3/properties/contacts"
 GROUP = "rs"
 OUR_KEY = "rs_customer_id"
-TYPES = {
-    Kind.NUMBER: ("number", "number"),
-    Kind.INTEGER: ("number", "number"),
-    Kind.DATE: ("date", "date"),
-    Kind.INSTANT: ("datetime", "date"),
-}
+TYPES = {Kind.NUMBER: "number", Kind.INTEGER: "number", Kind.DATE: "date", Kind.INSTANT: "datetime"}
+FIELD_TYPES = {"string": "text", "datetime": "date"}  # the others are entered as what they are
 
 
 class HubSpotAccount(Account):
@@ -56,11 +32,6 @@ class HubSpotAccount(Account):
 
     token: SecretStr
     base: Address = "https://api.hubapi.com"
-
-
-def headers(account: HubSpotAccount, _token: Token | None) -> Mapping[str, str]:
-    """The bearer token."""
-    return {"Authorization": f"Bearer {account.token.get_secret_value()}"}
 
 
 def shape(member: Member, _target: Target) -> Part:
@@ -74,14 +45,11 @@ def shape(member: Member, _target: Target) -> Part:
 
 def push(session: Session, _target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """Update the contacts that exist by record id, upsert the others by our key; whoever is absent has left already."""
-    ids = {part.member.customer_id: part.member.native_id for part in parts if part.member.native_id}
-    if len(ids) < len(parts):
-        ids |= _find(session, [part for part in parts if not part.member.native_id])
-    there = [part for part in parts if part.member.customer_id in ids]
-    absent = rest_of(parts, [delivered(part) for part in there])
-    leaving = parts[0].member.change is Change.LEAVE
+    ids = remembered(parts)
+    ids |= _find(session, [part for part in parts if not part.member.native_id])
+    there, absent = divided(parts, ids)
     yield from _write(session, "update", there, lambda part: {"id": ids[part.member.customer_id]})
-    if leaving:
+    if parts[0].member.change is Change.LEAVE:
         yield from map(delivered, absent)
     else:
         yield from _write(session, "upsert", absent, lambda part: {"id": part.member.key, "idProperty": OUR_KEY})
@@ -94,11 +62,10 @@ def _write(session: Session, verb: str, parts: Sequence[Part], name: Any) -> Ite
     inputs = [{**name(part), "objectWriteTraceId": part.member.customer_id, **part.body} for part in parts]
     body = session.call("POST", f"{CONTACTS}/batch/{verb}", json={"inputs": inputs}).json()
     by_name = {item["id"]: part for item, part in zip(inputs, parts, strict=True)}
-    done = []
-    for one in body["results"]:
-        part = by_name.get(one["id"]) or by_name.get(one.get("properties", {}).get(OUR_KEY))
-        if part is not None:
-            done.append(delivered(part, one["id"]))
+    named = (
+        (one, by_name.get(one["id"]) or by_name.get(one.get("properties", {}).get(OUR_KEY))) for one in body["results"]
+    )
+    done = [delivered(part, one["id"]) for one, part in named if part]
     yield from done
     rest = rest_of(parts, done)
     if rest and not done:
@@ -109,25 +76,22 @@ def _write(session: Session, verb: str, parts: Sequence[Part], name: Any) -> Ite
 def _find(session: Session, parts: Sequence[Part]) -> dict[str, str]:
     """Our customer id → record id of the contacts HubSpot knows by our key, else by address."""
     found: dict[str, str] = {}
-    for prop, names in (
-        ("email", {p.member.email: p.member.customer_id for p in parts if p.member.email}),
-        (OUR_KEY, {p.member.key: p.member.customer_id for p in parts}),
-    ):
-        if names:
-            asked = {"idProperty": prop, "properties": [prop], "inputs": [{"id": name} for name in names]}
-            body = session.call("POST", f"{CONTACTS}/batch/read", json=asked).json()
-            found |= {
-                names[one["properties"][prop]]: one["id"]
-                for one in body["results"]
-                if one["properties"].get(prop) in names
-            }
+    emails = {p.member.email: p.member.customer_id for p in parts if p.member.email}
+    for prop, names in (("email", emails), (OUR_KEY, {p.member.key: p.member.customer_id for p in parts})):
+        for one in _read(session, names, [prop], {"idProperty": prop}) if names else ():
+            if (name := one["properties"].get(prop)) in names:
+                found[names[name]] = one["id"]
     return found
+
+
+def _read(session: Session, names: Iterable[str], properties: list[str], by: Mapping[str, str] | None = None) -> Any:
+    asked = {**(by or {}), "properties": properties, "inputs": [{"id": name} for name in names]}
+    return session.call("POST", f"{CONTACTS}/batch/read", json=asked).json()["results"]
 
 
 def wants(target: Target) -> tuple[Thing, ...]:
     """A property group, our unique key and one property per field."""
-    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
-    return (Thing("group", GROUP), Thing("key", OUR_KEY, Kind.TEXT), *fields)
+    return (Thing("group", GROUP), Thing("key", OUR_KEY, Kind.TEXT), *fields_and_no_lists(target))
 
 
 def known(session: Session, target: Target) -> Known:
@@ -145,9 +109,9 @@ def create(session: Session, _target: Target, thing: Thing) -> str:
     if thing.kind == "group":
         session.call("POST", f"{PROPERTIES}/groups", json={"name": thing.name, "label": "Retail segmentation"})
         return thing.name
-    kind, field_type = TYPES.get(thing.type or Kind.TEXT, ("string", "text"))
-    label = thing.name.replace("_", " ")
-    body = {"name": thing.name, "label": label, "groupName": GROUP, "type": kind, "fieldType": field_type}
+    kind = TYPES.get(thing.type or Kind.TEXT, "string")
+    types = {"type": kind, "fieldType": FIELD_TYPES.get(kind, kind)}
+    body = {"name": thing.name, "label": thing.name.replace("_", " "), "groupName": GROUP, **types}
     session.call("POST", PROPERTIES, json=body | ({"hasUniqueValue": True} if thing.kind == "key" else {}))
     return thing.name
 
@@ -159,9 +123,8 @@ def check(session: Session, _target: Target) -> str:
 
 def opt_outs(session: Session, _target: Target, _since: datetime | None, people: Iterable[Person]) -> Iterable[OptOut]:
     """Contacts we pushed that have opted out of all e-mail."""
-    for some in chunks((person for person in people if person.native_id), 100):
-        asked = {"properties": ["email", "hs_email_optout"], "inputs": [{"id": person.native_id} for person in some]}
-        for one in session.call("POST", f"{CONTACTS}/batch/read", json=asked).json()["results"]:
+    for some in chunks((person.native_id for person in people if person.native_id), 100):
+        for one in _read(session, some, ["email", "hs_email_optout"]):
             if one["properties"].get("hs_email_optout") == "true" and one["properties"].get("email"):
                 yield OptOut(Key.EMAIL, one["properties"]["email"], "unsubscribe")
 
@@ -172,28 +135,16 @@ def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterab
         if not person.native_id and not person.email:
             yield Receipt(person.customer_id, done=False, note="neither record id nor address is known")
             continue
-        by_id = (
-            {"objectId": person.native_id} if person.native_id else {"objectId": person.email, "idProperty": "email"}
-        )
+        by_email = {"objectId": person.email, "idProperty": "email"}
+        by_id = {"objectId": person.native_id} if person.native_id else by_email
         session.call("POST", f"{CONTACTS}/gdpr-delete", json=by_id, accept=[404])
         yield Receipt(person.customer_id, done=True, reference="gdpr-delete")
 
 
 PLATFORM = Platform(
-    slug="hubspot",
-    title="HubSpot",
+    slug="hubspot", title="HubSpot", api_version="v3", keys=(Key.CUSTOMER_ID,), account=HubSpotAccount,
     docs="https://developers.hubspot.com/docs/api-reference/crm-contacts-v3",
-    api_version="v3",
-    keys=(Key.CUSTOMER_ID,),
-    account=HubSpotAccount,
     limits=Limits(rows=100, bytes=1_000_000, per_second=19.0, parallel=4, per_day=650_000),
-    headers=headers,
-    shape=shape,
-    push=push,
-    check=check,
-    wants=wants,
-    known=known,
-    create=create,
-    opt_outs=opt_outs,
-    erase=erase,
-)
+    headers=bearer(),
+    shape=shape, push=push, check=check, wants=wants, known=known, create=create, opt_outs=opt_outs, erase=erase,
+)  # fmt: skip

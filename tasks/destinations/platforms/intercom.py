@@ -15,29 +15,9 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    delivered,
-    no_lists,
-    one_by_one,
-    rejected,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Session, Target, Thing, at, bearer, by_cursor, delivered, no_lists, one_by_one, rejected,
+)  # fmt: skip
 from tasks.errors import RejectedError
 
 VERSION = "2.14"
@@ -51,12 +31,6 @@ class IntercomAccount(Account):
 
     token: SecretStr
     base: Address = "https://api.intercom.io"
-
-
-def headers(account: IntercomAccount, _token: Token | None) -> Mapping[str, str]:
-    """The bearer token and the pinned version."""
-    token = f"Bearer {account.token.get_secret_value()}"
-    return {"Authorization": token, "Intercom-Version": VERSION, "Accept": "application/json"}
 
 
 def shape(member: Member, _target: Target) -> Part:
@@ -128,14 +102,12 @@ def opt_outs(session: Session, _target: Target, _since: datetime | None, _people
 
 
 def _search(session: Session, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    after: str | None = None
-    while True:
-        page = {"per_page": 150} | ({"starting_after": after} if after else {})
-        body = session.call("POST", "/contacts/search", json={"query": query, "pagination": page}).json()
-        yield from body["data"]
-        after = ((body.get("pages") or {}).get("next") or {}).get("starting_after")
-        if not after:
-            return
+    def page(after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        asked = {"per_page": 150} | ({"starting_after": after} if after else {})
+        body = session.call("POST", "/contacts/search", json={"query": query, "pagination": asked}).json()
+        return body["data"], at(body, "pages/next/starting_after")
+
+    return by_cursor(page)
 
 
 def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
@@ -148,19 +120,9 @@ def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterab
 
 
 PLATFORM = Platform(
-    slug="intercom",
-    title="Intercom",
+    slug="intercom", title="Intercom", api_version=VERSION, keys=(Key.CUSTOMER_ID,), account=IntercomAccount,
     docs="https://developers.intercom.com/docs/references/2.14/rest-api/api.intercom.io/contacts",
-    api_version=VERSION,
-    keys=(Key.CUSTOMER_ID,),
-    account=IntercomAccount,
     limits=Limits(rows=1, bytes=1_000_000, per_second=160.0, parallel=16),
-    headers=headers,
-    shape=shape,
-    push=push,
-    check=check,
-    known=known,
-    create=create,
-    opt_outs=opt_outs,
-    erase=erase,
-)
+    headers=bearer({"Intercom-Version": VERSION, "Accept": "application/json"}),
+    shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
+)  # fmt: skip

@@ -15,40 +15,19 @@ from typing import Any
 from pydantic import Field, SecretStr, model_validator
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    delivered,
-    opted_out,
-    rejected,
-    text,
-    unknown,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Session, Target,
+    Thing, all_but, bearer, by_address, by_offset, delivered, fields_and_lists, opted_out, text, unknown,
+)  # fmt: skip
 
 PAGE = 1_000
 TAGS = {
-    "rs_segment": "RSSEGMENT",
-    "rs_clv": "RSCLV",
     "rs_churn_probability": "RSCHURN",
     "rs_recommended_action": "RSACTION",
     "rs_recommended_products": "RSPRODUCTS",
     "rs_held_out_of": "RSHELDOUT",
-}
+}  # the others fit into ten letters as they are
+FIELDS = {"fields": "members.email_address,members.status,total_items"}
+tag_name = "rs:{}".format  # of a list of ours
 REACHABLE = {"subscribed", "transactional", "pending"}
 
 
@@ -70,11 +49,6 @@ class MailchimpAccount(Account):
         return {**values, "base": f"https://{centre}.api.mailchimp.com/3.0"}
 
 
-def headers(account: MailchimpAccount, _token: Token | None) -> Mapping[str, str]:
-    """The key as a bearer token."""
-    return {"Authorization": f"Bearer {account.token.get_secret_value()}"}
-
-
 def shape(member: Member, _target: Target) -> Part:
     """One member's merge fields; numbers stay numbers, an empty text clears."""
     values = {n: v if isinstance(v, int | float) else text(v) for n, v in member.values.items()}
@@ -85,30 +59,30 @@ def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[An
     """Merge fields first, then tags; the errors of both are read row by row."""
     members = session.keep("members", lambda: _members(session, target))
     leaving = parts[0].member.change is Change.LEAVE
-    there = [part for part in parts if members.get(_digest(part.member.key), False)]
+    there: list[Part] = []
     for part in parts:
-        if not members.get(_digest(part.member.key), False):
-            gone = _digest(part.member.key) not in members
-            yield delivered(part) if leaving else unknown(part) if gone else opted_out(part)
+        reachable = members.get(_digest(part.member.key))
+        if reachable:
+            there.append(part)
+        else:
+            yield delivered(part) if leaving else unknown(part) if reachable is None else opted_out(part)
     failed = _write(session, target, there) if there else {}
     failed |= _tag(session, target, [part for part in there if part.member.key not in failed])
-    for part in there:
-        code, words = failed.get(part.member.key, ("", ""))
-        yield rejected(part, code, words) if code and not leaving else delivered(part, _hash(part.member.key))
+    names = {part.member.key: _hash(part.member.key) for part in there}
+    yield from all_but(there, {} if leaving else failed, names)
 
 
 def _write(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
     body = {"members": [part.body for part in parts], "update_existing": True, "sync_tags": False}
-    path = f"/lists/{target.account.list_id}"
     asked = {"skip_merge_validation": "true", "skip_duplicate_check": "true"}
-    errors = session.call("POST", path, json=body, params=asked).json()["errors"]
+    errors = session.call("POST", _list(target), json=body, params=asked).json()["errors"]
     return {one["email_address"].lower(): (one.get("error_code") or "ERROR_GENERIC", one["error"]) for one in errors}
 
 
 def _tag(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, tuple[str, str]]:
     failed: dict[str, tuple[str, str]] = {}
     for name in sorted({name for part in parts for name in (*part.member.lists, *part.member.leaves)}):
-        path = f"/lists/{target.account.list_id}/segments/{target.native('list', _tag_name(name))}"
+        path = _list(target, f"/segments/{target.native('list', tag_name(name))}")
         body = {
             "members_to_add": [part.member.key for part in parts if name in part.member.lists],
             "members_to_remove": [part.member.key for part in parts if name in part.member.leaves],
@@ -120,21 +94,17 @@ def _tag(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, t
 
 def _members(session: Session, target: Target) -> dict[bytes, bool]:
     """Who is in the audience (as eight bytes each), and whether they may be reached; read once per push."""
-    found: dict[bytes, bool] = {}
-    for one in _pages(session, target, {"fields": "members.email_address,members.status,total_items"}):
-        found[_digest(one["email_address"])] = one["status"] in REACHABLE
-    return found
+    people = _pages(session, target, FIELDS)
+    return {_digest(one["email_address"]): one["status"] in REACHABLE for one in people}
 
 
 def _pages(session: Session, target: Target, asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    offset = 0
-    while True:
-        page = {**asked, "count": PAGE, "offset": offset}
-        body = session.call("GET", f"/lists/{target.account.list_id}/members", params=page).json()
-        yield from body["members"]
-        offset += PAGE
-        if offset >= body["total_items"]:
-            return
+    page = {**asked, "count": PAGE, "offset": 0}
+    return by_offset(session, _list(target, "/members"), page, PAGE, rows="members", total="total_items")
+
+
+def _list(target: Target, what: str = "") -> str:
+    return f"/lists/{target.account.list_id}{what}"
 
 
 def _hash(email: str) -> str:
@@ -146,80 +116,52 @@ def _digest(email: str) -> bytes:
     return bytes.fromhex(_hash(email)[:16])
 
 
-def _tag_name(name: str) -> str:
-    return f"rs:{name}"
-
-
-def wants(target: Target) -> tuple[Thing, ...]:
-    """A merge field per field and a static segment per list."""
-    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
-    return (*fields, *(Thing("list", _tag_name(name)) for name in target.lists))
-
-
 def known(session: Session, target: Target) -> Known:
     """The audience's merge fields and static segments."""
-    path = f"/lists/{target.account.list_id}"
-    fields = session.call("GET", f"{path}/merge-fields", params={"count": PAGE}).json()["merge_fields"]
-    lists = session.call("GET", f"{path}/segments", params={"type": "static", "count": PAGE}).json()["segments"]
+    fields = session.call("GET", _list(target, "/merge-fields"), params={"count": PAGE}).json()["merge_fields"]
+    asked = {"type": "static", "count": PAGE}
+    lists = session.call("GET", _list(target, "/segments"), params=asked).json()["segments"]
     return {("field", one["tag"]): one["tag"] for one in fields} | {("list", o["name"]): str(o["id"]) for o in lists}
 
 
 def create(session: Session, target: Target, thing: Thing) -> str:
     """A merge field that stays off the sign-up form, or an empty static segment."""
-    path = f"/lists/{target.account.list_id}"
     if thing.kind == "list":
         body = {"name": thing.name, "static_segment": []}
-        return str(session.call("POST", f"{path}/segments", json=body).json()["id"])
+        return str(session.call("POST", _list(target, "/segments"), json=body).json()["id"])
     kind = "number" if thing.type in {Kind.NUMBER, Kind.INTEGER} else "text"
     field = {"name": thing.name, "tag": thing.name, "type": kind, "required": False, "public": False}
-    session.call("POST", f"{path}/merge-fields", json=field)
+    session.call("POST", _list(target, "/merge-fields"), json=field)
     return thing.name
 
 
 def check(session: Session, target: Target) -> str:
     """How many people the audience holds."""
     asked = {"count": 1, "fields": "total_items"}
-    body = session.call("GET", f"/lists/{target.account.list_id}/members", params=asked).json()
-    return f"{body['total_items']} members"
+    return f"{session.call('GET', _list(target, '/members'), params=asked).json()['total_items']} members"
 
 
 def opt_outs(session: Session, target: Target, since: datetime | None, _people: Iterable[Person]) -> Iterable[OptOut]:
     """Members who unsubscribed or were cleaned since then."""
     changed = {"since_last_changed": since.astimezone(UTC).isoformat()} if since else {}
     for status, reason in (("unsubscribed", "unsubscribe"), ("cleaned", "bounce")):
-        asked = {"status": status, "fields": "members.email_address,members.status,total_items", **changed}
-        for one in _pages(session, target, asked):
+        for one in _pages(session, target, {"status": status, **FIELDS, **changed}):
             yield OptOut(Key.EMAIL, one["email_address"], reason)
 
 
-def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
+@by_address
+def erase(session: Session, target: Target, email: str) -> str:
     """Delete permanently; Mailchimp never takes the address back by import."""
-    for person in people:
-        if not person.email:
-            yield Receipt(person.customer_id, done=False, note="the address is not known")
-            continue
-        path = f"/lists/{target.account.list_id}/members/{_hash(person.email)}/actions/delete-permanent"
-        session.call("POST", path, accept=[404])
-        yield Receipt(person.customer_id, done=True, reference="delete-permanent")
+    session.call("POST", _list(target, f"/members/{_hash(email)}/actions/delete-permanent"), accept=[404])
+    return "delete-permanent"
 
 
 PLATFORM = Platform(
-    slug="mailchimp",
-    title="Mailchimp",
+    slug="mailchimp", title="Mailchimp", api_version="3.0", keys=(Key.EMAIL,), account=MailchimpAccount,
     docs="https://mailchimp.com/developer/marketing/api/lists/batch-subscribe-or-unsubscribe/",
-    api_version="3.0",
-    keys=(Key.EMAIL,),
-    account=MailchimpAccount,
     limits=Limits(rows=500, bytes=4_000_000, per_second=8.0, parallel=4),
-    headers=headers,
-    shape=shape,
-    push=push,
-    check=check,
-    wants=wants,
-    known=known,
-    create=create,
+    headers=bearer(),
+    shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
+    wants=fields_and_lists(tag_name), uses_lists=True,
     rename=lambda name: TAGS.get(name, name.replace("_", "").upper()[:10]),
-    opt_outs=opt_outs,
-    erase=erase,
-    uses_lists=True,
-)
+)  # fmt: skip

@@ -4,10 +4,9 @@ File names are made from the plan and the customers in the batch, so sending a b
 CSV cells that a spreadsheet would take for a formula are prefixed with an apostrophe.
 """
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import fsspec
@@ -15,22 +14,9 @@ import orjson
 from pydantic import field_validator
 
 from tasks.destinations.platform import (
-    Account,
-    Answer,
-    Change,
-    Key,
-    Limits,
-    Member,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    delivered,
-    nothing_wanted,
-    text,
-)
+    Account, Answer, Change, Key, Limits, Member, Part, Person, Platform, Receipt, Session, Target, csv_bytes,
+    delivered, nothing_wanted, text,
+)  # fmt: skip
 from tasks.errors import ConfigurationError, TransientError
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -68,11 +54,8 @@ def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[An
 def to_csv(lines: Sequence[dict[str, Any]]) -> bytes:
     """The lines as RFC 4180 CSV in UTF-8 that no spreadsheet will execute."""
     names = list(dict.fromkeys(name for line in lines for name in line))
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow([harmless(name) for name in names])
-    writer.writerows([cell(line.get(name)) for name in names] for line in lines)
-    return out.getvalue().encode()
+    values = ([cell(line.get(name)) for name in names] for line in lines)
+    return csv_bytes(chain([map(harmless, names)], values), line_end="\r\n")
 
 
 def cell(value: Any) -> str:
@@ -127,20 +110,9 @@ def _change(member: Member) -> str:
 
 
 PLATFORM = Platform(
-    slug="outbox",
-    title="Outbox",
+    slug="outbox", title="Outbox", api_version="1", keys=(Key.CUSTOMER_ID, Key.EMAIL, Key.PHONE), account=OutboxAccount,
     docs="https://filesystem-spec.readthedocs.io/",
-    api_version="1",
-    keys=(Key.CUSTOMER_ID, Key.EMAIL, Key.PHONE),
-    account=OutboxAccount,
     limits=Limits(rows=10_000, bytes=50_000_000, per_second=100.0),
-    shape=shape,
-    push=push,
-    check=check,
-    erase=erase,
-    wants=nothing_wanted,
-    uses_lists=True,
-    embedded=True,
-    addresses_people=False,
-    reads_opt_outs=False,
-)
+    shape=shape, push=push, check=check, wants=nothing_wanted, erase=erase,
+    uses_lists=True, embedded=True, addresses_people=False, reads_opt_outs=False,
+)  # fmt: skip

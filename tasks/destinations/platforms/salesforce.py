@@ -7,51 +7,27 @@ Unverified, so configurable or handled both ways: what each org demands of a new
 the reject), field-level security (set ``permission_set`` and new fields are granted to it).
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    Volume,
-    chunks,
-    delivered,
-    later,
-    no_lists,
-    rejected,
-    rest_of,
-    text,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Session, Target, Thing, Volume, bearer, by_link, chunks, client_credentials, csv_bytes, csv_records, delivered,
+    divided, finished, later, no_lists, rejected, remembered, text,
+)  # fmt: skip
 from tasks.errors import TransientError
 
 VERSION = "v67.0"
 DATA = f"/services/data/{VERSION}"
 OUR_KEY = "rs_customer_id__c"
 LOCKED = "UNABLE_TO_LOCK_ROW"
+ENDED = {"Failed", "Aborted"}
 GONE = {"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"}
-TOKEN_SECONDS = 3_600.0  # none is promised; a refused token is renewed anyway
 TYPES: Mapping[Kind, Mapping[str, Any]] = {
     Kind.NUMBER: {"type": "Number", "precision": 18, "scale": 4},
     Kind.INTEGER: {"type": "Number", "precision": 18, "scale": 0},
@@ -68,22 +44,6 @@ class SalesforceAccount(Account):
     client_secret: SecretStr
     base: Address
     permission_set: str = ""
-
-
-def headers(_account: SalesforceAccount, token: Token | None) -> Mapping[str, str]:
-    """The bearer token."""
-    return {"Authorization": f"Bearer {token.value}"} if token else {}
-
-
-def token(session: Session, account: SalesforceAccount) -> Token:
-    """A token for the app's run-as user, and the instance it is good for."""
-    asked = {
-        "grant_type": "client_credentials",
-        "client_id": account.client_id.get_secret_value(),
-        "client_secret": account.client_secret.get_secret_value(),
-    }
-    body = session.call("POST", "/services/oauth2/token", data=asked, authorized=False).json()
-    return Token(body["access_token"], TOKEN_SECONDS, body["instance_url"])
 
 
 def fault(response: httpx.Response) -> Exception | None:
@@ -110,8 +70,8 @@ def push(session: Session, _target: Target, parts: Sequence[Part]) -> Iterable[A
     attributes = {"attributes": {"type": "Contact"}}
     if parts[0].member.change is Change.LEAVE:
         ids = _record_ids(session, parts)
-        there = [part for part in parts if part.member.customer_id in ids]
-        yield from map(delivered, rest_of(parts, map(delivered, there)))
+        there, gone = divided(parts, ids)
+        yield from map(delivered, gone)
         records = [{**attributes, "id": ids[part.member.customer_id], **part.body} for part in there]
         yield from _collect(session, there, records, f"{DATA}/composite/sobjects")
     else:
@@ -140,8 +100,9 @@ def push_volume(session: Session, _target: Target, parts: Sequence[Part]) -> Ite
     """One Bulk API 2.0 job: open, upload, close, wait, and read who succeeded and who failed."""
     leaving = parts[0].member.change is Change.LEAVE
     names = _record_ids(session, parts) if leaving else {part.member.customer_id: part.member.key for part in parts}
-    there = {names[part.member.customer_id]: part for part in parts if part.member.customer_id in names}
-    yield from map(delivered, rest_of(parts, map(delivered, there.values())))
+    here, gone = divided(parts, names)
+    there = {names[part.member.customer_id]: part for part in here}
+    yield from map(delivered, gone)
     if not there:
         return
     if not leaving:
@@ -149,12 +110,10 @@ def push_volume(session: Session, _target: Target, parts: Sequence[Part]) -> Ite
     key = "Id" if leaving else OUR_KEY
     columns = list(dict.fromkeys(name for part in there.values() for name in part.body))
     rows = ([name, *(_cell(part.body.get(column), column) for column in columns)] for name, part in there.items())
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows([[key, *columns], *rows])
-    job = _job(session, "update" if leaving else "upsert", out.getvalue().encode())
-    for line in _results(session, f"{job}/successfulResults/"):
+    job = _job(session, "update" if leaving else "upsert", csv_bytes(chain([[key, *columns]], rows)))
+    for line in csv_records(session.call("GET", f"{job}/successfulResults/").text):
         yield delivered(there[line[key]], line["sf__Id"])
-    for line in _results(session, f"{job}/failedResults/"):
+    for line in csv_records(session.call("GET", f"{job}/failedResults/").text):
         code, _, words = line["sf__Error"].partition(":")
         failed = {"success": False, "errors": [{"statusCode": code, "message": words}]}
         yield _answer(there[line[key]], failed)
@@ -172,17 +131,11 @@ def _job(session: Session, operation: str, content: bytes) -> str:
     session.call("PUT", f"{path}/batches", content=content, headers={"Content-Type": "text/csv"})
     session.call("PATCH", path, json={"state": "UploadComplete"})
 
-    def ask() -> str | None:
-        state: str = session.call("GET", path).json()["state"]
-        return state if state in {"JobComplete", "Failed", "Aborted"} else None
+    def look() -> Any:
+        return session.call("GET", path).json()
 
-    if (state := session.poll(ask, what="bulk job", every_seconds=10.0)) != "JobComplete":
-        raise TransientError(f"Salesforce: the bulk job ended as {state}")
+    finished(session, look, what="bulk job", good={"JobComplete"}, bad=ENDED, state="state", every_seconds=10.0)
     return path
-
-
-def _results(session: Session, path: str) -> Iterable[dict[str, str]]:
-    return csv.DictReader(io.StringIO(session.call("GET", path).text))
 
 
 def _link(session: Session, parts: Sequence[Part]) -> None:
@@ -196,7 +149,7 @@ def _link(session: Session, parts: Sequence[Part]) -> None:
 
 
 def _record_ids(session: Session, parts: Sequence[Part]) -> dict[str, str]:
-    ids = {part.member.customer_id: part.member.native_id for part in parts if part.member.native_id}
+    ids = remembered(parts)
     keys = {part.member.key: part.member.customer_id for part in parts if not part.member.native_id}
     found = _query(session, f"SELECT Id, {OUR_KEY} FROM Contact WHERE {OUR_KEY}", keys)
     return ids | {keys[one[OUR_KEY]]: one["Id"] for one in found}
@@ -209,11 +162,7 @@ def _query(session: Session, select: str, values: Iterable[str]) -> Iterator[dic
 
 
 def _pages(session: Session, query: str) -> Iterator[dict[str, Any]]:
-    body = session.call("GET", f"{DATA}/query", params={"q": query}).json()
-    yield from body["records"]
-    while not body["done"]:
-        body = session.call("GET", body["nextRecordsUrl"]).json()
-        yield from body["records"]
+    return by_link(session, f"{DATA}/query", "records", "nextRecordsUrl", {"q": query})
 
 
 def wants(target: Target) -> tuple[Thing, ...]:
@@ -271,25 +220,14 @@ def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterab
 
 
 PLATFORM = Platform(
-    slug="salesforce",
-    title="Salesforce",
+    slug="salesforce", title="Salesforce", api_version=VERSION, keys=(Key.CUSTOMER_ID,), account=SalesforceAccount,
     docs="https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections_upsert.htm",
-    api_version=VERSION,
-    keys=(Key.CUSTOMER_ID,),
-    account=SalesforceAccount,
     limits=Limits(rows=200, bytes=1_000_000, per_second=10.0, parallel=2),
     volume=Volume(above=2_000, limits=Limits(rows=100_000, bytes=90_000_000, per_second=10.0), push=push_volume),
-    headers=headers,
-    token=token,
-    fault=fault,
-    shape=shape,
-    push=push,
-    check=check,
-    wants=wants,
-    known=known,
-    create=create,
+    headers=bearer(),
+    token=client_credentials("/services/oauth2/token"),
+    fault=fault, shape=shape, push=push, check=check, wants=wants, known=known, create=create, opt_outs=opt_outs,
+    erase=erase,
     rename=lambda name: f"{name}__c",
     identity_fields={"email": "Email", "first_name": "FirstName", "last_name": "LastName"},
-    opt_outs=opt_outs,
-    erase=erase,
-)
+)  # fmt: skip

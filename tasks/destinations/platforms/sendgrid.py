@@ -7,48 +7,24 @@ Unverified, so handled both ways or stated: columns of the error file (rows are 
 clearing a field (null is sent), the form of date values (ISO), ids per removal (100 at a time).
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Change,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    chunks,
-    delivered,
-    no_lists,
-    rejected,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Session, Target, Thing, Token, all_but, by_link, by_offset, chunks, csv_lines, fields_and_lists, finished,
+    no_address, no_lists,
+)  # fmt: skip
 from tasks.errors import RejectedError, TransientError
 
 API = "/v3/marketing"
 TYPES = {Kind.NUMBER: "Number", Kind.INTEGER: "Number", Kind.DATE: "Date", Kind.INSTANT: "Date"}
-SUPPRESSIONS = {
-    "unsubscribes": "unsubscribe",
-    "spam_reports": "spam",
-    "bounces": "bounce",
-    "invalid_emails": "invalid",
-}
+SUPPRESSIONS = {"unsubscribes": "unsubscribe", "spam_reports": "spam", "bounces": "bounce", "invalid_emails": "invalid"}
+list_name = "RS {}".format  # of a list of ours, by which campaigns find it
+ENDED = {"completed", "errored", "failed"}
 FOUND_ROWS, PAGE = 100, 500
 
 
@@ -74,59 +50,42 @@ def shape(member: Member, target: Target) -> Part:
 
 def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """Upsert the batch into its lists, wait for the job, then take it off the lists it has left."""
-    first = parts[0].member
+    first, keys = parts[0].member, [part.member.key for part in parts]
     lists = [target.native("list", list_name(name)) for name in first.lists]
     body: dict[str, Any] = {"contacts": [part.body for part in parts]} | ({"list_ids": lists} if lists else {})
     if first.change is Change.LEAVE:
-        there = _contact_ids(session, [part.member.key for part in parts])
+        there = _contact_ids(session, keys)
         body["contacts"] = [part.body for part in parts if part.member.key in there]
-    failed: set[str] = set()
+    failed: dict[str, tuple[str, str]] = {}
     if body["contacts"]:
         job = session.call("PUT", f"{API}/contacts", json=body).json()["job_id"]
-        failed = _wait(session, job, [part.member.key for part in parts])
-    _leave(session, target, first.leaves, [part.member.key for part in parts if part.member.key not in failed])
-    for part in parts:
-        bad = part.member.key in failed
-        yield rejected(part, "job_error", "SendGrid could not store this contact") if bad else delivered(part)
+        failed = dict.fromkeys(_failed(session, job, keys), ("job_error", "SendGrid could not store this contact"))
+    _leave(session, target, first.leaves, [key for key in keys if key not in failed])
+    yield from all_but(parts, failed)
 
 
-def _wait(session: Session, job: str, emails: Sequence[str]) -> set[str]:
-    """The addresses the job could not store."""
-
-    def ask() -> dict[str, Any] | None:
-        state: dict[str, Any] = session.call("GET", f"{API}/contacts/imports/{job}").json()
-        return state if state["status"] in {"completed", "errored", "failed"} else None
-
-    state = session.poll(ask, what=f"job {job}", every_seconds=5.0)
+def _failed(session: Session, job: str, emails: Sequence[str]) -> set[str]:
+    """Whom the job could not store; its file of errors lies elsewhere and must not see our key."""
+    path = f"{API}/contacts/imports/{job}"
+    state = finished(session, lambda: session.call("GET", path).json(), what=f"job {job}", good=ENDED)
     results = state.get("results") or {}
     if state["status"] == "failed" and not results.get("errors_url"):
         raise RejectedError(f"SendGrid: job {job} failed as a whole")
     if not results.get("errored_count") and state["status"] == "completed":
         return set()
-    return _failed(session, results["errors_url"], emails)
-
-
-def _failed(session: Session, address: str, emails: Sequence[str]) -> set[str]:
-    """Addresses named in the error file; it lies elsewhere and must not see our key."""
-    asked = set(emails)
-    lines = csv.reader(io.StringIO(session.call("GET", address, authorized=False).text))
-    failed = {cell.strip().lower() for line in lines for cell in line} & asked
+    lines = csv_lines(session.call("GET", results["errors_url"], authorized=False).text)
+    failed = {cell.strip().lower() for line in lines for cell in line}.intersection(emails)
     if not failed:
         raise RejectedError("SendGrid: the job has errors, and its error file names nobody of this batch")
     return failed
 
 
 def _leave(session: Session, target: Target, lists: Sequence[str], emails: Sequence[str]) -> None:
-    if not lists or not emails:
-        return
-    ids = sorted(_contact_ids(session, emails).values())
-    for name in lists:
-        if (ident := target.known.get(("list", list_name(name)))) is None:
-            continue
+    ids = sorted(_contact_ids(session, emails if lists else ()).values())
+    for ident in filter(None, (target.known.get(("list", list_name(name))) for name in lists)):
         for some in chunks(ids, FOUND_ROWS):
             asked = {"contact_ids": ",".join(some)}
-            job = session.call("DELETE", f"{API}/lists/{ident}/contacts", params=asked).json()["job_id"]
-            if not job:
+            if not session.call("DELETE", f"{API}/lists/{ident}/contacts", params=asked).json()["job_id"]:
                 raise TransientError("SendGrid: a removal from a list was not queued")
 
 
@@ -140,29 +99,12 @@ def _contact_ids(session: Session, emails: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def list_name(name: str) -> str:
-    """The list's name on the platform, where campaigns find it."""
-    return f"RS {name}"
-
-
-def wants(target: Target) -> tuple[Thing, ...]:
-    """A custom field per field and a list per list."""
-    fields = (Thing("field", f.theirs, f.kind) for f in target.fields)
-    return (*fields, *(Thing("list", list_name(name)) for name in target.lists))
-
-
 def known(session: Session, _target: Target) -> Known:
     """Custom fields by name (they are unique whatever the case) and lists by name."""
     fields = session.call("GET", f"{API}/field_definitions").json().get("custom_fields") or []
     found = {("field", one["name"]): str(one["id"]) for one in fields}
-    return found | {("list", one["name"]): str(one["id"]) for one in _pages(session, f"{API}/lists?page_size=1000")}
-
-
-def _pages(session: Session, path: str | None) -> Iterator[dict[str, Any]]:
-    while path:
-        body = session.call("GET", path).json()
-        yield from body["result"]
-        path = (body.get("_metadata") or {}).get("next")
+    lists = by_link(session, f"{API}/lists", "result", "_metadata/next", {"page_size": 1000})
+    return found | {("list", one["name"]): str(one["id"]) for one in lists}
 
 
 def create(session: Session, _target: Target, thing: Thing) -> str:
@@ -182,13 +124,9 @@ def opt_outs(session: Session, _target: Target, since: datetime | None, _people:
     """Global unsubscribes, spam reports, bounces and invalid addresses since then."""
     start = {"start_time": int(since.timestamp())} if since else {}
     for name, reason in SUPPRESSIONS.items():
-        offset = 0
-        while page := session.call(
-            "GET", f"/v3/suppression/{name}", params={"limit": PAGE, "offset": offset, **start}
-        ).json():
-            for one in page:
-                yield OptOut(Key.EMAIL, one["email"], reason, at=datetime.fromtimestamp(one["created"], UTC))
-            offset += PAGE
+        page = {"limit": PAGE, "offset": 0, **start}
+        for one in by_offset(session, f"/v3/suppression/{name}", page, PAGE):
+            yield OptOut(Key.EMAIL, one["email"], reason, at=datetime.fromtimestamp(one["created"], UTC))
 
 
 def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
@@ -199,28 +137,14 @@ def erase(session: Session, _target: Target, people: Sequence[Person]) -> Iterab
         for ids in chunks(_contact_ids(session, some).values(), FOUND_ROWS):
             session.call("DELETE", f"{API}/contacts", params={"ids": ",".join(ids)})
         yield from (Receipt(emails[email].customer_id, done=True, reference=str(job)) for email in some)
-    for person in people:
-        if not person.email:
-            yield Receipt(person.customer_id, done=False, note="the address is not known")
+    yield from (no_address(person) for person in people if not person.email)
 
 
 PLATFORM = Platform(
-    slug="sendgrid",
-    title="SendGrid",
+    slug="sendgrid", title="SendGrid", api_version="v3", keys=(Key.EMAIL,), account=SendGridAccount,
     docs="https://www.twilio.com/docs/sendgrid/api-reference/contacts/add-or-update-a-contact",
-    api_version="v3",
-    keys=(Key.EMAIL,),
-    account=SendGridAccount,
     limits=Limits(rows=30_000, bytes=5_900_000, per_second=5.0),
     headers=headers,
-    shape=shape,
-    push=push,
-    check=check,
-    wants=wants,
-    known=known,
-    create=create,
-    opt_outs=opt_outs,
-    erase=erase,
-    uses_lists=True,
-    splits_by_lists=True,
-)
+    shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
+    wants=fields_and_lists(list_name), uses_lists=True, splits_by_lists=True,
+)  # fmt: skip

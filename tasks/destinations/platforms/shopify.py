@@ -16,34 +16,15 @@ import orjson
 from pydantic import SecretStr, model_validator
 
 from tasks.destinations.platform import (
-    Account,
-    Address,
-    Answer,
-    Key,
-    Kind,
-    Known,
-    Limits,
-    Member,
-    OptOut,
-    Part,
-    Person,
-    Platform,
-    Receipt,
-    Session,
-    Target,
-    Thing,
-    Token,
-    Volume,
-    chunks,
-    delivered,
-    rejected,
-    text,
-    unknown,
-)
+    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Session, Target, Thing, Volume, by_cursor, chunks, client_credentials, delivered, divided, finished, rejected,
+    remembered, secret_in, text, unknown,
+)  # fmt: skip
 from tasks.errors import ConfigurationError, RejectedError, TransientError
 
 VERSION = "2026-07"
 METAFIELDS, ALIASES = 25, 50
+FAILED = {"FAILED", "CANCELED", "EXPIRED"}
 SET = (
     "mutation S($m:[MetafieldsSetInput!]!){metafieldsSet(metafields:$m)"
     "{metafields{id} userErrors{field message code elementIndex}}}"
@@ -73,6 +54,7 @@ OPTED_OUT = (
     "{emailAddress marketingState marketingUpdatedAt}} pageInfo{hasNextPage endCursor}}}"
 )
 ERASE = "mutation($id:ID!){customerRequestDataErasure(customerId:$id){customerId userErrors{field message code}}}"
+FILE = {"resource": "BULK_MUTATION_VARIABLES", "filename": "rs.jsonl", "mimeType": "text/jsonl", "httpMethod": "POST"}
 TYPES = {
     Kind.NUMBER: "number_decimal",
     Kind.INTEGER: "number_integer",
@@ -98,24 +80,6 @@ class ShopifyAccount(Account):
         ):
             raise ValueError("needs token, or client_id and client_secret, in the secret")
         return self
-
-
-def headers(account: ShopifyAccount, token: Token | None) -> Mapping[str, str]:
-    """The access token."""
-    return {"X-Shopify-Access-Token": token.value if token else account.token.get_secret_value()}
-
-
-def token(session: Session, account: ShopifyAccount) -> Token | None:
-    """A token by client credentials; none where the secret is a token already."""
-    if account.token.get_secret_value():
-        return None
-    asked = {
-        "grant_type": "client_credentials",
-        "client_id": account.client_id.get_secret_value(),
-        "client_secret": account.client_secret.get_secret_value(),
-    }
-    body = session.call("POST", "/admin/oauth/access_token", data=asked, authorized=False).json()
-    return Token(body["access_token"], float(body.get("expires_in", 86_000)))
 
 
 def fault(response: httpx.Response) -> Exception | None:
@@ -166,16 +130,17 @@ def _type(kind: Kind | None) -> str:
 def push(session: Session, _target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """Metafields of as many whole customers as one atomic call takes; who spoils the call is left out and told."""
     ids = _ids(session, parts)
-    there = []
-    for part in parts:
-        if part.member.customer_id in ids:
-            there.append(part)
-        else:
-            yield delivered(part) if not part.body["set"] else unknown(part)
+    there, absent = divided(parts, ids)
+    yield from map(_absent, absent)
     most = max((len(part.body["set"]) for part in there), default=0)
     for some in chunks(there, max(1, METAFIELDS // max(most, 1))):
         yield from _set(session, some, ids)
     _clear(session, there, ids)
+
+
+def _absent(part: Part) -> Answer:
+    """Whoever has nothing to be set may as well be absent."""
+    return unknown(part) if part.body["set"] else delivered(part)
 
 
 def _set(session: Session, parts: Sequence[Part], ids: Mapping[str, str]) -> Iterator[Answer]:
@@ -205,14 +170,11 @@ def _clear(session: Session, parts: Sequence[Part], ids: Mapping[str, str]) -> N
 def push_volume(session: Session, _target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """A bulk mutation: one line per customer, uploaded, run, awaited, and read line by line."""
     ids = _ids(session, parts)
-    there = [part for part in parts if part.member.customer_id in ids and part.body["set"]]
-    for part in parts:
-        if part.member.customer_id not in ids:
-            yield delivered(part) if not part.body["set"] else unknown(part)
-    _clear(session, [part for part in parts if part.member.customer_id in ids], ids)
-    yield from (
-        delivered(p, ids[p.member.customer_id]) for p in parts if p.member.customer_id in ids and p not in there
-    )
+    here, absent = divided(parts, ids)
+    yield from map(_absent, absent)
+    _clear(session, here, ids)
+    yield from (delivered(part, ids[part.member.customer_id]) for part in here if not part.body["set"])
+    there = [part for part in here if part.body["set"]]
     if not there:
         return
     lines = ({"m": [{"ownerId": ids[p.member.customer_id], **one} for one in p.body["set"]]} for p in there)
@@ -227,13 +189,7 @@ def push_volume(session: Session, _target: Target, parts: Sequence[Part]) -> Ite
 
 
 def _upload(session: Session, content: bytes) -> str:
-    file = {
-        "resource": "BULK_MUTATION_VARIABLES",
-        "filename": "rs.jsonl",
-        "mimeType": "text/jsonl",
-        "httpMethod": "POST",
-    }
-    place = ask(session, UPLOAD, {"i": [file]})["stagedUploadsCreate"]["stagedTargets"][0]
+    place = ask(session, UPLOAD, {"i": [FILE]})["stagedUploadsCreate"]["stagedTargets"][0]
     form = {one["name"]: one["value"] for one in place["parameters"]}
     session.call("POST", place["url"], data=form, files={"file": ("rs.jsonl", content, "text/jsonl")}, authorized=False)
     return str(form["key"])
@@ -244,20 +200,17 @@ def _run(session: Session, path: str) -> Iterator[dict[str, Any]]:
     if started["userErrors"]:
         raise TransientError(f"Shopify: {started['userErrors'][0]['message']}", wait_seconds=60.0)
 
-    def look() -> dict[str, Any] | None:
-        state: dict[str, Any] = ask(session, OPERATION, {"id": started["bulkOperation"]["id"]})["bulkOperation"]
-        return None if state["status"] in {"CREATED", "RUNNING", "CANCELING"} else state
+    def look() -> Any:
+        return ask(session, OPERATION, {"id": started["bulkOperation"]["id"]})["bulkOperation"]
 
-    state = session.poll(look, what="bulk operation", every_seconds=10.0)
-    if state["status"] != "COMPLETED":
-        raise TransientError(f"Shopify: the bulk operation ended as {state['status']} {state.get('errorCode') or ''}")
+    state = finished(session, look, what="bulk operation", good={"COMPLETED"}, bad=FAILED, every_seconds=10.0)
     lines = session.call("GET", state["url"], authorized=False).content.splitlines()
     return (orjson.loads(line) for line in lines if line)
 
 
 def _ids(session: Session, parts: Sequence[Part]) -> dict[str, str]:
     """Our customer id → Shopify's, remembered or found by address, many in one question."""
-    ids = {part.member.customer_id: part.member.native_id for part in parts if part.member.native_id}
+    ids = remembered(parts)
     for some in chunks((part for part in parts if not part.member.native_id), ALIASES):
         head = ",".join(f"$e{i}:String!" for i in range(len(some)))
         body = " ".join(f"c{i}:customerByIdentifier(identifier:{{emailAddress:$e{i}}}){{id}}" for i in range(len(some)))
@@ -294,22 +247,21 @@ def check(session: Session, _target: Target) -> str:
 def opt_outs(session: Session, _target: Target, since: datetime | None, _people: Iterable[Person]) -> Iterable[OptOut]:
     """Customers changed since then whose address is unsubscribed, redacted or invalid."""
     query = f"updated_at:>='{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'" if since else ""
-    after: str | None = None
-    while True:
-        page = ask(session, OPTED_OUT, {"q": query, "after": after})["customers"]
-        for one in page["nodes"]:
-            said = one["defaultEmailAddress"] or {}
-            if said.get("marketingState") in {"UNSUBSCRIBED", "REDACTED", "INVALID"}:
-                yield OptOut(Key.EMAIL, said["emailAddress"], said["marketingState"].lower())
-        if not page["pageInfo"]["hasNextPage"]:
-            return
-        after = page["pageInfo"]["endCursor"]
+
+    def page(after: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        found = ask(session, OPTED_OUT, {"q": query, "after": after})["customers"]
+        return found["nodes"], found["pageInfo"]["endCursor"] if found["pageInfo"]["hasNextPage"] else None
+
+    for one in by_cursor(page):
+        said = one["defaultEmailAddress"] or {}
+        if said.get("marketingState") in {"UNSUBSCRIBED", "REDACTED", "INVALID"}:
+            yield OptOut(Key.EMAIL, said["emailAddress"], said["marketingState"].lower())
 
 
 def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
     """Request the erasure of the customer's data and clear our metafields at once."""
     for person in people:
-        member = Member(person.customer_id, "leave", person.email or "", native_id=person.native_id)  # type: ignore[arg-type]
+        member = Member(person.customer_id, Change.LEAVE, person.email or "", native_id=person.native_id)
         part = shape(member, target)
         ids = _ids(session, [part])
         if not ids:
@@ -323,23 +275,12 @@ def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterabl
 
 
 PLATFORM = Platform(
-    slug="shopify",
-    title="Shopify",
+    slug="shopify", title="Shopify", api_version=VERSION, keys=(Key.EMAIL,), account=ShopifyAccount,
     docs="https://shopify.dev/docs/api/admin-graphql/2026-07/mutations/metafieldsSet",
-    api_version=VERSION,
-    keys=(Key.EMAIL,),
-    account=ShopifyAccount,
     limits=Limits(rows=25, bytes=5_000_000, per_second=8.0, parallel=2),
     volume=Volume(above=500, limits=Limits(rows=20_000, bytes=90_000_000, per_second=8.0), push=push_volume),
-    headers=headers,
-    token=token,
-    fault=fault,
-    shape=shape,
-    push=push,
-    check=check,
-    known=known,
-    create=create,
+    headers=secret_in("X-Shopify-Access-Token"),
+    token=client_credentials("/admin/oauth/access_token"),
+    fault=fault, shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
     rename=lambda name: name.replace("_", ".", 1),
-    opt_outs=opt_outs,
-    erase=erase,
-)
+)  # fmt: skip
