@@ -134,6 +134,8 @@ def _write_files(
     for draft in drafts:
         with_contacts = order.applied and order.wire is None
         files |= preview.draft_files(db, draft, studio, with_contacts=with_contacts)
+    told = offers.offer_files(db, order.as_of)
+    files |= {f"offers/{name}": content for name, content in told.files.items()}
     files["index.html"] = preview.page(
         db,
         drafts,
@@ -141,9 +143,9 @@ def _write_files(
         order.as_of,
         states={line.name: line.status for line in lines},
         approved_by={line.name: line.approved_by for line in lines if line.approved_by},
+        offers=told.rows,
+        changed_offers=told.changes,
     )
-    told = offers.offer_files(db, order.as_of)
-    files |= {f"offers/{name}": content for name, content in told.files.items()}
     storage = filesystem(root)
     for name, content in sorted(files.items()):
         address = f"{root}/{name}"

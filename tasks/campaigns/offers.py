@@ -38,7 +38,7 @@ def create_offers(db: duckdb.DuckDBPyConnection, studio: Studio, as_of: date) ->
         )
         SELECT $as_of::DATE AS as_of, m.customer_id, nullif(trim(c.loyalty_id), '') AS loyalty_id,
             nullif(a.play, '') AS play, coalesce(p.action, $action) AS action,
-            coalesce(p.why || ' (' || f.why || ')', p.why, $why) AS why,
+            coalesce(rtrim(p.why, '.') || ' (' || f.why || ').', p.why, $why) AS why,
             p.offer, coalesce(k.code, p.code) AS code,
             CASE WHEN p.offer IS NULL THEN NULL WHEN a.treated THEN p.valid_until
                 ELSE coalesce(b.valid_until, p.valid_until) END AS valid_until,

@@ -74,8 +74,10 @@ def page(
     *,
     states: Mapping[str, str],
     approved_by: Mapping[str, str],
+    offers: int,
+    changed_offers: int,
 ) -> bytes:
-    """The page ``index.html``: counts, cost, hold-out, approval and a view of each draft, and who gets nothing and why.
+    """The page ``index.html``: counts, cost, hold-out, approval, each draft to look at, offers, and who gets nothing.
 
     Needs ``members``, ``recipients`` and ``campaign_rows``; ``states`` and ``approved_by`` by the name of the draft.
     """
@@ -91,6 +93,8 @@ def page(
             cost=_money(sum((draft.cost for draft in drafts), Decimal(0)), studio),
             left_out=db.sql(_WITHOUT).fetchall(),
             resting=resting(studio.playbook, as_of),
+            offers=offers,
+            changed_offers=changed_offers,
         )
     )
     return html.encode()

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -30,7 +31,7 @@ def test_every_customer_has_an_action_a_reason_an_offer_and_products(lake):
     town.make()
     ana, finn = sorted(town.table("offers"), key=lambda row: row["customer_id"])
     assert ana["action"].startswith("Greet by name")
-    assert ana["why"].endswith("(moved from vip to at_risk on 2017-11-15)")
+    assert ana["why"].endswith("comes less often now (moved from vip to at_risk on 2017-11-15).")
     assert (ana["offer"], ana["valid_until"], ana["products"]) == (
         "15% off",
         date(2017, 12, 6),
@@ -122,11 +123,12 @@ def test_the_page_shows_counts_cost_approval_and_why_others_get_nothing(lake):
     summary = town.make(applied=True, approved_by="Mira <marketing>")
     page = Path(summary.page).read_text()
     for words in ("VIP at risk, 2017-11-15, en", "£0", "Mira &lt;marketing&gt;", "never said yes to e-mail", "outbox",
-                  "£4.50", "Nothing is scheduled or sent"):  # fmt: skip
+                  "£4.50", "Nothing is scheduled or sent", "2 loyalty cards with a recommended action"):  # fmt: skip
         assert words in page, words
     assert "<marketing>" not in page
-    for link in ("sample-1.html", "message.html", "message.txt"):
-        assert (Path(summary.page).parent / "vip-at-risk-2017-11-15-en" / link).exists()
+    links = re.findall(r'(?:href|src)="([^"#]+)"', page)
+    assert {"offers/offers.json", "offers/changes.json", "vip-at-risk-2017-11-15-en/sample-1.html"} <= set(links)
+    assert all((Path(summary.page).parent / link).exists() for link in links)
 
 
 def test_an_approval_counts_for_the_very_content_that_was_approved(lake):
