@@ -15,8 +15,8 @@ from tasks.campaigns.settings import SendGridSettings
 from tasks.errors import ConfigurationError, TransientError
 from tasks.lake import Lake
 from tests.campaigns.fake_sendgrid import FakeSendGrid, Fault
-from tests.campaigns.newcomers import NAMES, WELCOME, Clock, newcomers, wire_to
-from tests.campaigns.town import AS_OF, PERSON_KEY, Town
+from tests.campaigns.newcomers import NAMES, WELCOME, Clock, account, newcomers, wire_to
+from tests.campaigns.town import AS_OF, PERSON_KEY, PRODUCTS, Resident, Town, everybody_in
 
 
 @pytest.fixture
@@ -44,6 +44,23 @@ def test_each_recipient_lies_on_the_list_of_a_draft_with_every_field_filled(town
     assert draft["email_config"]["suppression_group_id"] == 103
     assert draft["email_config"]["sender_id"] == 1
     assert "{{rs_greeting}}" in draft["email_config"]["html_content"]
+
+
+@pytest.mark.parametrize("in_stock", [True, False])
+def test_hostile_names_and_titles_arrive_harmless_and_complete(lake, sendgrid, in_stock):
+    greeted = {"Ana": ("<b>Ana</b>", "Hello,"), "Bob": ("Bob 🎉", "Hello Bob 🎉,"), "Dan": (None, "Hello,"),
+               "Miriam": ("מרים", "Hello \u2068מרים\u2069,"), "Eve": ("{{email}}", "Hello,")}  # fmt: skip
+    residents = tuple(Resident(who, "new", first_name=typed) for who, (typed, _) in greeted.items())
+    title = '"><script>alert(1)</script>' * 12
+    products = [{**p, "name": title, "stock_on_hand": 9.0 if in_stock else 0.0} for p in PRODUCTS]
+    town = Town(lake, residents, playbook=everybody_in("welcome"), sendgrid=account(sendgrid)).settle(products=products)
+    [line] = town.make(applied=True, wire=wire_to(sendgrid)).drafts
+    for who, (_, greeting) in greeted.items():
+        values = sendgrid.values(f"{who.lower()}@example.com")
+        assert values.pop("rs_greeting") == greeting
+        assert len(values) == (12 if in_stock else 0)
+        assert all(value.strip() and len(value) <= 90 and not set(value) & set("<>\"'{}") for value in values.values())
+    assert "script" not in sendgrid.draft(line.name)["email_config"]["html_content"]
 
 
 def test_a_second_run_changes_nothing_at_the_account(town, sendgrid):
