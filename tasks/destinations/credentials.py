@@ -1,16 +1,31 @@
 """How a platform is convinced of who we are: a secret in a header, or a token that an app asks for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 
-from tasks.destinations.session import Session, Token
+from tasks.destinations.session import Account, Session, Token
 
 Headers = Callable[[Any, Token | None], Mapping[str, str]]
 """The headers of every request: (account, its access token if the platform gives one)."""
 
 TOKEN_SECONDS = 3_600.0  # where none is promised; a token that is refused is renewed anyway
+
+
+class AppAccount(Account):
+    """An account that is opened by a token, or by the client id and secret of an app that asks for one."""
+
+    token: SecretStr = SecretStr("")
+    client_id: SecretStr = SecretStr("")
+    client_secret: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        app = (self.client_id, self.client_secret)
+        if not self.token.get_secret_value() and not all(one.get_secret_value() for one in app):
+            raise ValueError("needs token, or client_id and client_secret, in the secret")
+        return self
 
 
 def secret_in(header: str, scheme: str = "", also: Mapping[str, str] | None = None) -> Headers:

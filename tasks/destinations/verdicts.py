@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from tasks.destinations.people import Member
+from tasks.destinations.people import Change, Member
 from tasks.errors import RejectedError
 
 NOT_ON_PLATFORM = "not_on_platform"
@@ -90,6 +90,23 @@ def all_but(
     for part in parts:
         key = part.member.key
         yield rejected(part, *failed[key]) if key in failed else delivered(part, (ids or {}).get(key, ""))
+
+
+def admitted(parts: Iterable[Part], may_reach: Callable[[Part], bool | None]) -> tuple[list[Part], list[Answer]]:
+    """Who may be written to, and the answers of the others: ``may_reach`` is False for opted out, None for not there.
+
+    Whoever leaves and cannot be reached has left already.
+    """
+    go: list[Part] = []
+    others: list[Answer] = []
+    for part in parts:
+        if reach := may_reach(part):
+            go.append(part)
+        elif part.member.change is Change.LEAVE:
+            others.append(delivered(part))
+        else:
+            others.append(unknown(part) if reach is None else opted_out(part))
+    return go, others
 
 
 def remembered(parts: Iterable[Part]) -> dict[str, str]:

@@ -14,7 +14,10 @@ from tasks.destinations.accounts import account_of
 from tasks.destinations.http import HttpSession, Patience, TokenStore
 from tasks.destinations.limits import unpaced
 from tasks.destinations.platform import (
+    NOT_ON_PLATFORM,
+    OPTED_OUT_THERE,
     Account,
+    AppAccount,
     Change,
     Member,
     Part,
@@ -23,6 +26,7 @@ from tasks.destinations.platform import (
     Thing,
     Token,
     Verdict,
+    admitted,
     all_but,
     at,
     bearer,
@@ -115,6 +119,13 @@ def test_who_has_a_token_already_asks_for_none() -> None:
     assert vendor.asked == []
 
 
+@pytest.mark.parametrize("given", [{}, {"client_id": "me"}, {"client_secret": "hush-hush"}])
+def test_an_app_without_a_way_in_is_refused_without_its_secret(given: Mapping[str, str]) -> None:
+    with pytest.raises(ValueError, match="needs token, or client_id and client_secret") as caught:
+        AppAccount.model_validate(given)
+    assert "hush-hush" not in str(caught.value)
+
+
 def test_a_token_lives_as_long_and_is_good_for_the_address_that_the_answer_says() -> None:
     body = {"access_token": "a", "expires_in": "90", "api_domain": "https://eu.example.com"}
     vendor = Vendor(lambda _request: body)
@@ -205,6 +216,26 @@ def test_everybody_is_answered_once_and_only_the_named_are_refused(names: list[s
     assert [one.customer_id for one in answers] == names
     assert {one.customer_id for one in answers if one.verdict is Verdict.REJECTED} == {*names} & {*refused}
     assert all(one.native_id == f"id-{one.customer_id}" for one in answers if one.verdict is Verdict.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("change", "may_reach", "told"),
+    [
+        (Change.ENTER, True, None),
+        (Change.LEAVE, True, None),
+        (Change.ENTER, False, (Verdict.REJECTED, OPTED_OUT_THERE)),
+        (Change.UPDATE, None, (Verdict.REJECTED, NOT_ON_PLATFORM)),
+        (Change.LEAVE, False, (Verdict.DELIVERED, "")),
+        (Change.LEAVE, None, (Verdict.DELIVERED, "")),
+    ],
+)
+def test_who_opted_out_or_is_not_there_is_answered_and_not_admitted(
+    change: Change, may_reach: bool | None, told: tuple[Verdict, str] | None
+) -> None:
+    ana, ben = part("ana"), Part(Member("ben", change, "ben@example.com"), {})
+    go, others = admitted([ana, ben], lambda one: True if one is ana else may_reach)
+    assert go == ([ana, ben] if told is None else [ana])
+    assert [(one.customer_id, one.verdict, one.code) for one in others] == ([("ben", *told)] if told else [])
 
 
 @given(NAMES, NAMES)

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from tasks.destinations.platform import (
     Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Session, Target,
-    Thing, all_but, bearer, by_address, by_offset, delivered, fields_and_lists, opted_out, text, unknown,
+    Thing, admitted, all_but, bearer, by_address, by_offset, fields_and_lists, text,
 )  # fmt: skip
 
 PAGE = 1_000
@@ -58,18 +58,12 @@ def shape(member: Member, _target: Target) -> Part:
 def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """Merge fields first, then tags; the errors of both are read row by row."""
     members = session.keep("members", lambda: _members(session, target))
-    leaving = parts[0].member.change is Change.LEAVE
-    there: list[Part] = []
-    for part in parts:
-        reachable = members.get(_digest(part.member.key))
-        if reachable:
-            there.append(part)
-        else:
-            yield delivered(part) if leaving else unknown(part) if reachable is None else opted_out(part)
+    there, others = admitted(parts, lambda part: members.get(_digest(part.member.key)))
+    yield from others
     failed = _write(session, target, there) if there else {}
     failed |= _tag(session, target, [part for part in there if part.member.key not in failed])
     names = {part.member.key: _hash(part.member.key) for part in there}
-    yield from all_but(there, {} if leaving else failed, names)
+    yield from all_but(there, {} if parts[0].member.change is Change.LEAVE else failed, names)
 
 
 def _write(session: Session, target: Target, parts: Sequence[Part]) -> dict[str, tuple[str, str]]:

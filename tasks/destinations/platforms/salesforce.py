@@ -84,13 +84,11 @@ def _collect(session: Session, parts: Sequence[Part], records: list[Any], path: 
     if parts:
         results = session.call("PATCH", path, json={"allOrNone": False, "records": records}).json()
         for part, one in zip(parts, results, strict=True):
-            yield _answer(part, one)
+            error = one["errors"][0] if not one["success"] else {}
+            yield _refused(part, error["statusCode"], error["message"]) if error else delivered(part, one["id"])
 
 
-def _answer(part: Part, one: Mapping[str, Any]) -> Answer:
-    if one["success"]:
-        return delivered(part, one["id"])
-    code, words = one["errors"][0]["statusCode"], one["errors"][0]["message"]
+def _refused(part: Part, code: str, words: str) -> Answer:
     if code in GONE and part.member.change is Change.LEAVE:
         return delivered(part)
     return later(part, code, words) if code == LOCKED else rejected(part, code, words)
@@ -115,8 +113,7 @@ def push_volume(session: Session, _target: Target, parts: Sequence[Part]) -> Ite
         yield delivered(there[line[key]], line["sf__Id"])
     for line in csv_records(session.call("GET", f"{job}/failedResults/").text):
         code, _, words = line["sf__Error"].partition(":")
-        failed = {"success": False, "errors": [{"statusCode": code, "message": words}]}
-        yield _answer(there[line[key]], failed)
+        yield _refused(there[line[key]], code, words)
 
 
 def _cell(value: Any, column: str) -> str:

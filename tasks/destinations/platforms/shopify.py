@@ -13,10 +13,9 @@ from typing import Any
 
 import httpx
 import orjson
-from pydantic import SecretStr, model_validator
 
 from tasks.destinations.platform import (
-    Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
+    Address, Answer, AppAccount, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
     Session, Target, Thing, Volume, by_cursor, chunks, client_credentials, delivered, divided, finished, rejected,
     remembered, secret_in, text, unknown,
 )  # fmt: skip
@@ -65,21 +64,10 @@ TYPES = {
 }
 
 
-class ShopifyAccount(Account):
+class ShopifyAccount(AppAccount):
     """The shop's address with a static token, or with client id and secret of the organisation's own app."""
 
-    token: SecretStr = SecretStr("")
-    client_id: SecretStr = SecretStr("")
-    client_secret: SecretStr = SecretStr("")
     base: Address
-
-    @model_validator(mode="after")
-    def _one_way_in(self) -> "ShopifyAccount":
-        if not self.token.get_secret_value() and not (
-            self.client_id.get_secret_value() and self.client_secret.get_secret_value()
-        ):
-            raise ValueError("needs token, or client_id and client_secret, in the secret")
-        return self
 
 
 def fault(response: httpx.Response) -> Exception | None:
