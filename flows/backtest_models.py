@@ -10,6 +10,7 @@ from flows.grade_report import BacktestReport, Window, read_report
 from flows.schedule import name_by_day, scheduled_day
 from flows.stages import kept
 from flows.telling import take_in_and_tell
+from flows.turns import turn
 from tasks.alerts.task import raise_alerts
 from tasks.config import Config, load_config
 from tasks.errors import ConfigurationError
@@ -66,8 +67,9 @@ def _filled(settings: Config, tables: Lake) -> Snapshots:
     """Every table as it is; a lake without orders is filled first."""
     if tables.latest("orders").version is None:
         day = scheduled_day(settings.timezone)
-        collect_sources(settings, day, find_secret)
-        take_in_and_tell(settings, day, tables)
+        with turn(tables):
+            collect_sources(settings, day, find_secret)
+            take_in_and_tell(settings, day, tables)
     return Snapshots.of(tables.latest(table) for table in CONTRACTS)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.schedule import name_by_day, scheduled_day
 from flows.telling import take_in_and_tell
+from flows.turns import turn
 from tasks.alerts.messages import Alert, named
 from tasks.alerts.task import raise_alert
 from tasks.campaigns.task import read_opt_outs
@@ -50,13 +51,14 @@ def collect_engagement(
     day = as_of or scheduled_day(settings.timezone)
     tables = open_lake(settings)
 
-    silent = ask_platforms(settings)  # first: who opted out is known even when a source stops the run
-    read_opt_outs(settings, day, Snapshots())
-    replies = answering(settings)
-    if replies.sources:
-        collect_sources(replies, day, find_secret, partial=True)
-        take_in_and_tell(replies, day, tables, partial=True)
-    update_response(settings, day, Snapshots.of(tables.latest(table) for table in READS))
+    with turn(tables):
+        silent = ask_platforms(settings)  # first: who opted out is known even when a source stops the run
+        read_opt_outs(settings, day, Snapshots())
+        replies = answering(settings)
+        if replies.sources:
+            collect_sources(replies, day, find_secret, partial=True)
+            take_in_and_tell(replies, day, tables, partial=True)
+        update_response(settings, day, Snapshots.of(tables.latest(table) for table in READS))
     if silent:
         raise silent[0]
     summary = look(tables, day)

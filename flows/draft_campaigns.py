@@ -6,6 +6,7 @@ from typing import Literal
 from prefect import flow
 
 from flows.schedule import scheduled_day
+from flows.turns import turn
 from tasks.campaigns.day import OPT_OUT_TABLES, READS
 from tasks.campaigns.summary import DaySummary
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, show_campaigns
@@ -36,11 +37,12 @@ def draft_campaigns(
     settings = load_config(config, {"lake": lake} if lake else None)
     day = as_of or scheduled_day(settings.timezone)
     opened = open_lake(settings)
-    known = Snapshots.of(opened.latest(table) for table in sorted({*READS, *OPT_OUT_TABLES}))
-    known = read_opt_outs(settings, day, known)
-    if mode == "apply":
-        summary = apply_campaigns(settings, day, known, approved_by)
-    else:
-        summary = plan_campaigns(settings, day, known)
+    with turn(opened):
+        known = Snapshots.of(opened.latest(table) for table in sorted({*READS, *OPT_OUT_TABLES}))
+        known = read_opt_outs(settings, day, known)
+        if mode == "apply":
+            summary = apply_campaigns(settings, day, known, approved_by)
+        else:
+            summary = plan_campaigns(settings, day, known)
     show_campaigns(summary)
     return summary

@@ -5,6 +5,7 @@ import hashlib
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
+from flows.turns import turn
 from tasks.config import load_config
 from tasks.destinations.task import forget_person
 from tasks.lake.opened import open_lake
@@ -30,6 +31,8 @@ def forget_customer(config: str = "segmentation.yaml", customer_id: str = "") ->
     """
     settings = load_config(config)
     request_id = hashlib.sha256(f"forget:{customer_id}".encode()).hexdigest()[:16]
-    written = forget_person(settings, customer_id, request_id)
-    rows = open_lake(settings).read(written["erasure_receipts"], where={"request_id": request_id}).to_pylist()
+    tables = open_lake(settings)
+    with turn(tables):
+        written = forget_person(settings, customer_id, request_id)
+    rows = tables.read(written["erasure_receipts"], where={"request_id": request_id}).to_pylist()
     return tuple(Receipt(place=row["place"], status=row["status"], detail=row["detail"]) for row in rows)

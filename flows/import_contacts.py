@@ -5,6 +5,7 @@ from typing import Literal
 from prefect import flow, get_run_logger
 
 from flows.refresh_customers import Desk, RefreshSummary, refresh_source, tell
+from flows.turns import turn
 from tasks.config import load_config
 from tasks.intake.contact_files import contact_source
 
@@ -22,7 +23,8 @@ def import_contacts(
         push: "plan" says what would be sent; "apply" sends exactly that.
     """
     desk = Desk.of(load_config(config))
-    summary = refresh_source(desk, contact_source(desk.config, uri), push)
+    with turn(desk.lake):
+        summary = refresh_source(desk, contact_source(desk.config, uri), push)
     tell(summary)
     get_run_logger().info("%s customers refreshed, %s changes planned", summary.customers, summary.planned)
     return summary

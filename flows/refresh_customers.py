@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from flows.alarms import brake_alarms, push_alarms, quarantine_alarms, refusal_alarms
+from flows.turns import turn
 from tasks.alerts.messages import Alert
 from tasks.alerts.task import raise_alerts
 from tasks.config import Config, Source, load_config
@@ -119,7 +120,9 @@ def refresh_customers(
         push: "plan" says what would be sent; "apply" sends exactly that.
         max_events: Most events of one run; what is left waits for the next.
     """
-    summary = drain(Desk.of(load_config(config)), push, max_events)
+    desk = Desk.of(load_config(config))
+    with turn(desk.lake):
+        summary = drain(desk, push, max_events)
     tell(summary)
     get_run_logger().info(
         "%s events, %s refused: %s customers refreshed, %s moved, %s changes planned, %s delivered",

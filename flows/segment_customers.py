@@ -21,6 +21,7 @@ from flows.schedule import name_by_day, scheduled_day
 from flows.stages import kept
 from flows.summary import RunSummary, campaigns_of, pushes_of, summarise
 from flows.telling import push_and_tell, take_in_and_tell
+from flows.turns import turn
 from tasks.campaigns.task import apply_campaigns, plan_campaigns, read_opt_outs, read_playbook, show_campaigns
 from tasks.config import Config, load_config
 from tasks.destinations.plan import SOURCES
@@ -65,16 +66,18 @@ def segment_customers(
     asks, sends = approve and push == "apply", push == "apply"
     if asks:
         require_deployment()
-    made = (prepared_before(tables) if asks else None) or prepare(settings, day, tables, draft=sends and not asks)
-    campaigns = made.campaigns
-    if asks:
-        made, approval = await_approval(tables, made, approve_within_hours, partial(plan_again, settings, day, tables))
-        if too_late(made):
-            return unapproved(approve_within_hours)
-        release = (*release, *approval.release)
-        campaigns = apply_campaigns(settings, day, made.known, approval.approved_by)
-        show_campaigns(campaigns)
-    pushed = push_and_tell(settings, made.plan, release) if sends else None
+    with turn(tables):
+        made = (prepared_before(tables) if asks else None) or prepare(settings, day, tables, draft=sends and not asks)
+        campaigns = made.campaigns
+        if asks:
+            again = partial(plan_again, settings, day, tables)
+            made, approval = await_approval(tables, made, approve_within_hours, again)
+            if too_late(made):
+                return unapproved(approve_within_hours)
+            release = (*release, *approval.release)
+            campaigns = apply_campaigns(settings, day, made.known, approval.approved_by)
+            show_campaigns(campaigns)
+        pushed = push_and_tell(settings, made.plan, release) if sends else None
 
     known = made.known.having(*campaigns.written, tables.latest("check_results"))
     summary = summarise(tables, known, day, settings.currency)

@@ -16,6 +16,7 @@ from types import FrameType
 
 from flows.receiver import Inbox, receiver
 from flows.refresh_customers import Desk, Mode, RefreshSummary, drain
+from flows.turns import turn
 from tasks.config import load_config
 from tasks.errors import ConfigurationError, SegmentationError
 from tasks.secrets import find_secret
@@ -67,7 +68,7 @@ class Consumer:
         while not self.stopping.is_set():
             self.woken.clear()
             try:
-                done = drain(self.desk, self.push, self.desk.config.events.batch)
+                done = self._drain()
             except ConfigurationError:
                 raise
             except SegmentationError as error:
@@ -80,6 +81,13 @@ class Consumer:
             if not done.events:
                 self.woken.wait(self.poll_seconds)
         return self.total
+
+    def _drain(self) -> RefreshSummary:
+        """One batch; the turn comes before the events, for a queue lends them for a while only."""
+        if not self.desk.queue.waiting():
+            return RefreshSummary()
+        with turn(self.desk.lake, self.stopping.is_set):
+            return drain(self.desk, self.push, self.desk.config.events.batch)
 
     def _tell(self, done: RefreshSummary) -> None:
         self.total += done

@@ -8,6 +8,7 @@ from prefect import flow
 from flows.plan_page import show_plan
 from flows.summary import Pushed, pushes_of
 from flows.telling import push_and_tell
+from flows.turns import turn
 from tasks.config import Config, load_config
 from tasks.destinations.plan import SOURCES, read_plan
 from tasks.destinations.task import plan_push, plan_replay
@@ -33,17 +34,18 @@ def sync_segments(
     """
     settings = only(load_config(config), platform)
     lake = open_lake(settings)
-    if mode == "apply":
-        plan = read_plan(lake)
+    with turn(lake):
+        if mode == "apply":
+            plan = read_plan(lake)
+            return pushes_of(plan, push_and_tell(settings, plan, release))
+        day = newest_day(lake)
+        known = Snapshots.of(lake.latest(table) for table in SOURCES)
+        if mode == "plan":
+            plan = plan_push(settings, day, known)
+            show_plan(plan)
+            return pushes_of(plan, None)
+        plan = plan_replay(settings, day, known)
         return pushes_of(plan, push_and_tell(settings, plan, release))
-    day = newest_day(lake)
-    known = Snapshots.of(lake.latest(table) for table in SOURCES)
-    if mode == "plan":
-        plan = plan_push(settings, day, known)
-        show_plan(plan)
-        return pushes_of(plan, None)
-    plan = plan_replay(settings, day, known)
-    return pushes_of(plan, push_and_tell(settings, plan, release))
 
 
 def only(config: Config, platform: str | None) -> Config:

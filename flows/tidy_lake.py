@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.schedule import scheduled_day
+from flows.turns import turn
 from tasks.config import load_config
 from tasks.lake.maintain import Tidied, tidy
 from tasks.lake.opened import open_lake
@@ -21,7 +22,9 @@ def tidy_lake(config: str = "segmentation.yaml", as_of: date | None = None) -> t
     """
     settings = load_config(config)
     day = as_of or scheduled_day(settings.timezone)
-    done = tuple(one for one in tidy(open_lake(settings), day, settings.retention_days) if one.changed)
+    tables = open_lake(settings)
+    with turn(tables):
+        done = tuple(one for one in tidy(tables, day, settings.retention_days) if one.changed)
     create_table_artifact(
         key="tidied-lake",
         table=[

@@ -4,6 +4,8 @@ import json
 import signal
 import sys
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -14,12 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))
 from shop import AS_OF, day_of, desk_of, event, opened_shop, purchase
 
 from flows.refresh_customers import drain
+from flows.turns import turn
 from tests.e2e.processes import bare_environment, free_port, running, wait_for
 
 pytestmark = pytest.mark.e2e
 EVENTS, BUYERS = 10_000, 800
 PEOPLE = [f"p{number:04}" for number in range(1_200)]
 BATCH, BATCHES = 25, 6
+MORNING = AS_OF + timedelta(days=1)
 
 
 def test_ten_thousand_purchases_update_exactly_their_buyers(tmp_path, prefect_server):
@@ -89,6 +93,28 @@ def test_serve_finishes_the_batch_at_hand_when_it_is_told_to_stop_and_loses_noth
     assert drain(desk_of(at_once), "apply", left).events == left
     after = day_of(config, "customer_features")
     assert sum(after[name]["orders"] - before[name]["orders"] for name in people) == 1 + BATCHES * BATCH
+
+
+def test_a_daily_job_among_refreshes_loses_nothing_doubles_nothing_and_ends_with_what_is_true(tmp_path):
+    people = PEOPLE[:60]
+    config = opened_shop(tmp_path / "shop", people)
+    before = day_of(config, "customer_features")
+    desk = replace(desk_of(config), clock=lambda: datetime.now(UTC))  # as the job's own
+    command = [str(Path(sys.executable).with_name("segmentation")), "run", "--push", "apply",
+               "--config", str(tmp_path / "shop" / "segmentation.yaml"), "--as-of", str(MORNING)]  # fmt: skip
+    bought = 0
+    with running(command, bare_environment(tmp_path / "home"), tmp_path / "job.log") as job:
+        while job.process.poll() is None:
+            desk.queue.put([purchase(people[n % 60], f"meanwhile-{n}") for n in range(bought, bought + BATCH)])
+            with turn(desk.lake):
+                assert drain(desk, "apply", BATCH).notes == ()
+            bought += BATCH
+        assert job.process.returncode == 0, (tmp_path / "job.log").read_text()
+    after = day_of(config, "customer_features", MORNING)
+    assert sum(after[name]["orders"] - before[name]["orders"] for name in people) == bought
+    ledger = desk.lake.read(desk.lake.latest("sync_ledger"), ["customer_id", "payload"]).to_pylist()
+    shown = {row["customer_id"]: json.loads(row["payload"])["vals"]["rs_segment"] for row in ledger}
+    assert shown == {name: row["segment"] for name, row in day_of(config, "customer_segments", MORNING).items()}
 
 
 def ask(port: int, method: str, path: str, body: str = "", token: str = "") -> int:
