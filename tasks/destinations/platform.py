@@ -1,7 +1,8 @@
 """What a platform is: one frozen value. This is the one module that a platform file imports.
 
 A platform file states the shape of one customer, the conversation for one batch, and the vendor's limits. Everything
-else (planning, batching, pacing, retries, ledger, dead letters, consent) is done once, by the engine.
+else (planning, batching, pacing, retries, ledger, dead letters, consent) is done once, by the engine. What vendors have
+in common is re-exported here: credentials, pages, jobs, verdicts, erasure, text and CSV.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -23,7 +24,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_of(account: BaseModel) -> tuple[str, ...]:
-    """Every secret value of an account, longest first."""
+    """Every secret value of an account, longest first; of a secret address (a web hook's) also the path alone."""
     values = (getattr(account, name) for name in type(account).model_fields)
     found = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    found += [urlsplit(one).path for one in found if one.startswith(("https://", "http://"))]
     return tuple(sorted(found, key=len, reverse=True))

@@ -17,7 +17,7 @@ from tasks.destinations.http import HttpSession, Patience, TokenStore
 from tasks.destinations.limits import LocalPace, batches, size_bytes, unpaced
 from tasks.destinations.platform import Change, Limits, Member, Part, Token, secure_address, text
 from tasks.destinations.registry import platform_of
-from tasks.destinations.scrub import scrub
+from tasks.destinations.scrub import scrub, secrets_of
 from tasks.errors import ConfigurationError, RejectedError, TransientError
 
 HUBSPOT = platform_of("hubspot")
@@ -203,6 +203,12 @@ def test_no_address_survives_scrubbing(around: str, email: str) -> None:
 def test_numbers_queries_and_secrets_are_scrubbed_too() -> None:
     said = scrub("call +44 20 7946 0958 at https://x.example/a?token=abc with hunter22", ("hunter22",))
     assert said == "call <number> at https://x.example/a with ***"
+
+
+def test_the_path_of_a_secret_address_is_a_secret_too() -> None:
+    account = HUBSPOT.account(token=SecretStr("https://hooks.example.com/catch/123/abcdef/"))
+    said = scrub("POST /catch/123/abcdef/ answered 410", secrets_of(account))
+    assert said == "POST *** answered 410"
 
 
 @pytest.mark.parametrize(

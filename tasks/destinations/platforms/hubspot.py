@@ -45,8 +45,7 @@ def shape(member: Member, _target: Target) -> Part:
 
 def push(session: Session, _target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
     """Update the contacts that exist by record id, upsert the others by our key; whoever is absent has left already."""
-    ids = remembered(parts)
-    ids |= _find(session, [part for part in parts if not part.member.native_id])
+    ids = remembered(parts) | _find(session, [part for part in parts if not part.member.native_id])
     there, absent = divided(parts, ids)
     yield from _write(session, "update", there, lambda part: {"id": ids[part.member.customer_id]})
     if parts[0].member.change is Change.LEAVE:
@@ -62,10 +61,11 @@ def _write(session: Session, verb: str, parts: Sequence[Part], name: Any) -> Ite
     inputs = [{**name(part), "objectWriteTraceId": part.member.customer_id, **part.body} for part in parts]
     body = session.call("POST", f"{CONTACTS}/batch/{verb}", json={"inputs": inputs}).json()
     by_name = {item["id"]: part for item, part in zip(inputs, parts, strict=True)}
-    named = (
-        (one, by_name.get(one["id"]) or by_name.get(one.get("properties", {}).get(OUR_KEY))) for one in body["results"]
-    )
-    done = [delivered(part, one["id"]) for one, part in named if part]
+    done = [
+        delivered(part, one["id"])
+        for one in body["results"]
+        if (part := by_name.get(one["id"]) or by_name.get(one.get("properties", {}).get(OUR_KEY)))
+    ]
     yield from done
     rest = rest_of(parts, done)
     if rest and not done:
