@@ -18,7 +18,7 @@ from tasks.destinations.brake import check_brake
 from tasks.destinations.desired import chosen_fields, key_of
 from tasks.destinations.gate import FORGOTTEN, create_blocked
 from tasks.destinations.gate import TABLES as GATE_TABLES
-from tasks.destinations.journal import Journal, load_answers, settle
+from tasks.destinations.journal import STREAM_ROWS, Journal, load_answers, settle
 from tasks.destinations.limits import batches, fits
 from tasks.destinations.members import member_of
 from tasks.destinations.plan import DestinationPlan, Plan
@@ -44,7 +44,6 @@ from tasks.lake import Lake
 Connect = Callable[[DestinationSettings, Platform], AbstractContextManager[Session]]
 """Opens the conversation with one account: secret resolved, paced, retried."""
 
-STREAM_ROWS = 8_192
 COLLECT_AFTER = 200_000
 
 
@@ -205,25 +204,19 @@ def rare_collections() -> Iterator[None]:
 
 
 def _create_open(db: duckdb.DuckDBPyConnection, part: DestinationPlan) -> int:
-    """Create table ``open_rows``: what is left to send. Returns how many of them were sent before without an answer."""
+    """Create view ``open_rows``: what is left to send. Returns how many of them were sent before without an answer."""
+    mine = f"plan_id = {_text(part.plan_id)} AND destination = {_text(part.destination)}"
     db.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE final AS
         SELECT customer_id FROM journal WHERE verdict <> 'later'
-        UNION SELECT customer_id FROM sync_answers
-        WHERE plan_id = $plan_id AND destination = $destination AND verdict <> 'later';
-        """.replace("$plan_id", _text(part.plan_id)).replace("$destination", _text(part.destination))
-    )
-    db.execute(
+        UNION SELECT customer_id FROM sync_answers WHERE {mine} AND verdict <> 'later';
+        CREATE OR REPLACE TEMP VIEW open_rows AS
+        SELECT customer_id, change, payload, reason, position
+        FROM (SELECT * EXCLUDE reason FROM sync_plan_rows WHERE {mine} AND as_of = DATE '{part.as_of}')
+        LEFT JOIN blocked USING (customer_id) ANTI JOIN final USING (customer_id)
+        WHERE change <> 'skip'
         """
-        CREATE OR REPLACE TEMP TABLE open_rows AS
-        SELECT r.customer_id, r.change, r.payload, b.reason, r.position
-        FROM sync_plan_rows r LEFT JOIN blocked b USING (customer_id)
-        WHERE r.plan_id = $plan_id AND r.destination = $destination AND r.as_of = $as_of AND r.change <> 'skip'
-            AND NOT EXISTS (SELECT 1 FROM final f WHERE f.customer_id = r.customer_id)
-        ORDER BY r.position
-        """,
-        {"plan_id": part.plan_id, "destination": part.destination, "as_of": part.as_of},
     )
     unknown: int = db.sql(
         "SELECT count(*) FROM open_rows SEMI JOIN sent USING (customer_id) ANTI JOIN journal USING (customer_id)"

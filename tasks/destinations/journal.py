@@ -23,6 +23,9 @@ from tasks.lake.storage import filesystem, is_s3
 FOLDER = "_push"
 HELD_SECONDS = 1.0  # on object stores: longest time answers wait for company
 HELD_LINES = 5_000
+STREAM_ROWS = 8_192  # rows in memory at once on their way to a platform or a table; the default is a million
+LINE_IDS = 1_000
+LINE_BYTES = 4_194_304  # DuckDB sets twice as much aside for each thread that reads
 MERGE_SHARE = 0.1  # below this share of the ledger a merge is cheaper than writing the partition anew
 
 _ACCEPTED = f"fresh AND verdict = '{Verdict.DELIVERED}'"
@@ -65,7 +68,8 @@ class Journal:
 
     def sending(self, customer_ids: Sequence[str]) -> None:
         """Note that these customers are about to be sent: without an answer their outcome is unknown."""
-        self._write([orjson.dumps({"sent": customer_ids})])
+        starts = range(0, len(customer_ids), LINE_IDS)
+        self._write([orjson.dumps({"sent": customer_ids[start : start + LINE_IDS]}) for start in starts])
 
     def answered(self, answers: Iterable[Answer]) -> None:
         """Note what became of them."""
@@ -126,14 +130,14 @@ def load_answers(db: duckdb.DuckDBPyConnection, lake: Lake, plan_id: str, destin
     files = [f for f in journal_files(lake, plan_id, destination) if filesystem(f).size(f)]
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     source = (
-        f"read_ndjson([{listed}], columns = {_COLUMNS}, ignore_errors = true, maximum_object_size = 67108864)"
+        f"read_ndjson([{listed}], columns = {_COLUMNS}, ignore_errors = true, maximum_object_size = {LINE_BYTES})"
         if files
         else "(SELECT NULL::VARCHAR AS customer_id, NULL::VARCHAR AS verdict, NULL::VARCHAR AS code, "
         "NULL::VARCHAR AS reason, NULL::VARCHAR AS native_id, NULL::VARCHAR[] AS sent WHERE false)"
     )
     db.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE lines AS SELECT *, row_number() OVER () AS line FROM {source};
+        CREATE OR REPLACE TEMP VIEW lines AS SELECT *, row_number() OVER () AS line FROM {source};
         CREATE OR REPLACE TEMP TABLE journal AS
         SELECT customer_id, unnest(arg_max({{verdict: verdict, code: coalesce(code, ''), reason: coalesce(reason, ''),
             native_id: coalesce(native_id, '')}}, line))
@@ -160,7 +164,7 @@ def settle(lake: Lake, plan_id: str, destination: str, *, at: datetime, unanswer
             "SELECT $plan_id AS plan_id, as_of, $destination AS destination, customer_id, change, verdict, code, "
             "reason, nullif(native_id, '') AS native_id, $at::TIMESTAMPTZ AS \"at\" FROM answers ORDER BY customer_id",
             {"plan_id": plan_id, "destination": destination, "at": at},
-        ).to_arrow_reader()
+        ).to_arrow_reader(STREAM_ROWS)
         if known:
             lake.merge("sync_answers", answers)
         elif counts:
@@ -218,9 +222,9 @@ def _write_ledger(lake: Lake, db: duckdb.DuckDBPyConnection, plan_id: str, desti
     as_of = db.sql("SELECT max(as_of) FROM answers").fetchall()[0][0]
     given = {**mine, "at": at, "plan_id": plan_id, "as_of": as_of}
     if accepted < held * MERGE_SHARE:
-        lake.merge("sync_ledger", db.execute(new, given).to_arrow_reader())
+        lake.merge("sync_ledger", db.execute(new, given).to_arrow_reader(STREAM_ROWS))
     else:
-        rows = db.execute(f"{new} UNION ALL {kept}" if held else new, given).to_arrow_reader()
+        rows = db.execute(f"{new} UNION ALL {kept}" if held else new, given).to_arrow_reader(STREAM_ROWS)
         lake.replace("sync_ledger", rows, where=mine)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.config import BrakeSettings, DestinationSettings
 from tasks.destinations.brake import Finding, find_brakes
 from tasks.destinations.desired import NOT_IN_AUDIENCE, chosen_fields, create_desired, key_of, pointer
-from tasks.destinations.journal import settle_leftovers
+from tasks.destinations.journal import STREAM_ROWS, settle_leftovers
 from tasks.destinations.platform import Field, Platform, Target
 from tasks.destinations.quota import days_needed
 from tasks.destinations.registry import platform_of
@@ -195,14 +195,16 @@ def _plan_one(
     as_of = asked.as_of
     with asked.lake.database(asked.used) as db:
         create_desired(db, destination, platform, fields, as_of=as_of, person_key=asked.person_key)
-        _create_changes(db, destination, fields, asked.only)
-        counts = _count(db, platform, fields)
+        _create_changes(db, destination, asked.only)
+        cleared = json.dumps({f.theirs: None for f in fields if f.owned})
+        counts = _count(db, platform, fields, cleared)
         lists = tuple(name for (name,) in db.sql("SELECT DISTINCT unnest(lists) l FROM desired ORDER BY l").fetchall())
         partial = bool(asked.only)
         findings = find_brakes(
             db, destination, platform, asked.brake, as_of=as_of, alarms=asked.alarms, partial=partial
         )
-        rows = _rows(db, asked.plan_id, destination.name, as_of)
+        db.execute("DROP TABLE desired; DROP TABLE held")  # sorting needs the room
+        rows = _rows(db, asked.plan_id, destination.name, as_of, cleared)
         asked.lake.append("sync_plan_rows", rows, transaction=f"plan:{asked.plan_id}:{destination.name}")
     target = Target(destination.name, None, fields, lists, push_id=asked.plan_id, key=key_of(destination, platform))
     return DestinationPlan(
@@ -222,11 +224,8 @@ def _plan_one(
     )
 
 
-def _create_changes(
-    db: duckdb.DuckDBPyConnection, destination: DestinationSettings, fields: Sequence[Field], only: Sequence[str]
-) -> None:
+def _create_changes(db: duckdb.DuckDBPyConnection, destination: DestinationSettings, only: Sequence[str]) -> None:
     """Create table ``changes``: desired against ledger, one row per customer that is known to either."""
-    cleared = json.dumps({f.theirs: None for f in fields if f.owned})
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE held AS
@@ -251,18 +250,17 @@ def _create_changes(
             d.segment, h.segment AS old_segment, d.key, d.email, d.phone, d.vals,
             coalesce(d.lists, []) AS lists, coalesce(d.digest, '') AS digest,
             coalesce(d.worth, 0) AS worth, h.key AS old_key, h.email AS old_email, h.phone AS old_phone,
-            h.vals AS old_vals, coalesce(h.lists, []) AS old_lists, coalesce(h.native_id, '') AS native_id,
-            $cleared AS cleared
+            h.vals AS old_vals, coalesce(h.lists, []) AS old_lists, coalesce(h.native_id, '') AS native_id
         FROM desired d
         FULL JOIN held h ON h.customer_id = d.customer_id
         LEFT JOIN refused r ON r.customer_id = d.customer_id AND r.digest = d.digest
         WHERE $all OR coalesce(d.customer_id, h.customer_id) IN (SELECT unnest($only))
         """.replace("$name", "'" + destination.name.replace("'", "''") + "'"),
-        {"cleared": cleared, "all": not only, "only": list(only)},
+        {"all": not only, "only": list(only)},
     )
 
 
-def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[Field]) -> dict[str, Any]:
+def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[Field], cleared: str) -> dict[str, Any]:
     by_change: dict[str, int] = dict(db.sql("SELECT change, count(*) FROM changes GROUP BY change").fetchall())
     skipped = db.sql(
         "SELECT reason, count(*) FROM changes WHERE change = 'skip' GROUP BY reason ORDER BY reason"
@@ -278,12 +276,17 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
         """
         SELECT coalesce(sum(greatest(ceil(customers / $rows), ceil(size / $bytes))), 0)::BIGINT,
             coalesce(sum(size), 0)::BIGINT, coalesce(sum(worth), 0)
-        FROM (SELECT count(*) AS customers, sum(strlen(coalesce(vals, cleared)) + 80) AS size, sum(worth) AS worth
+        FROM (SELECT count(*) AS customers, sum(strlen(coalesce(vals, $cleared)) + 80) AS size, sum(worth) AS worth
               FROM changes WHERE change NOT IN ('skip', 'same')
               GROUP BY change = 'leave', CASE WHEN $lists THEN lists ELSE [] END,
                   CASE WHEN $lists THEN old_lists ELSE [] END)
         """,
-        {"rows": float(limits.rows), "bytes": float(limits.bytes), "lists": platform.splits_by_lists},
+        {
+            "rows": float(limits.rows),
+            "bytes": float(limits.bytes),
+            "lists": platform.splits_by_lists,
+            "cleared": cleared,
+        },
     ).fetchall()[0]
     known = db.sql("SELECT count(*) FROM held").fetchall()[0][0]
     desired = db.sql("SELECT count(*) FROM desired WHERE reason IS NULL").fetchall()[0][0]
@@ -303,7 +306,9 @@ def _count(db: duckdb.DuckDBPyConnection, platform: Platform, fields: Sequence[F
     }
 
 
-def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: date) -> pa.RecordBatchReader:
+def _rows(
+    db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: date, cleared: str
+) -> pa.RecordBatchReader:
     """The plan's rows in the order in which they are sent: leavers first, then by the lists they concern."""
     return db.execute(
         f"""
@@ -313,10 +318,10 @@ def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: 
                 WHEN 'enter' THEN json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
                     'lists', lists, 'joins', lists, 'segment', segment)::VARCHAR
                 WHEN 'leave' THEN json_object('key', old_key, 'email', old_email, 'phone', old_phone,
-                    'vals', cleared::JSON, 'leaves', old_lists, 'native_id', native_id)::VARCHAR
+                    'vals', $cleared::JSON, 'leaves', old_lists, 'native_id', native_id)::VARCHAR
                 WHEN 'move' THEN json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
                     'lists', lists, 'joins', lists, 'segment', segment, 'native_id', native_id, 'old_key', old_key,
-                    'old_email', old_email, 'old_phone', old_phone, 'cleared', cleared::JSON,
+                    'old_email', old_email, 'old_phone', old_phone, 'cleared', $cleared::JSON,
                     'old_lists', old_lists)::VARCHAR
                 ELSE json_object('key', key, 'email', email, 'phone', phone, 'vals', vals::JSON,
                     'old_vals', old_vals::JSON, 'lists', lists,
@@ -324,12 +329,13 @@ def _rows(db: duckdb.DuckDBPyConnection, plan_id: str, destination: str, as_of: 
                     'leaves', list_filter(old_lists, lambda one: NOT list_contains(lists, one)),
                     'segment', segment, 'native_id', native_id)::VARCHAR
             END AS payload,
-            worth AS value_at_stake,
-            row_number() OVER (ORDER BY change = 'skip', CASE change WHEN 'leave' THEN 0 WHEN 'move' THEN 1 ELSE 2 END,
-                lists, old_lists, customer_id) AS position
-        FROM changes
-        WHERE change <> 'same' AND NOT (change = 'skip' AND reason = '{NOT_IN_AUDIENCE}')
-        ORDER BY position
+            worth AS value_at_stake, row_number() OVER () AS position
+        FROM (
+            SELECT * FROM changes
+            WHERE change <> 'same' AND NOT (change = 'skip' AND reason = '{NOT_IN_AUDIENCE}')
+            ORDER BY change = 'skip', CASE change WHEN 'leave' THEN 0 WHEN 'move' THEN 1 ELSE 2 END,
+                lists, old_lists, customer_id
+        )
         """,
-        {"plan_id": plan_id, "as_of": as_of, "destination": destination},
-    ).to_arrow_reader()
+        {"plan_id": plan_id, "as_of": as_of, "destination": destination, "cleared": cleared},
+    ).to_arrow_reader(STREAM_ROWS)

@@ -26,6 +26,7 @@ def space(memory_limit: str, threads: int | None) -> Iterator[duckdb.DuckDBPyCon
     try:
         with engine.cursor() as connection:
             connection.execute(f"ATTACH ':memory:' AS {name}; USE {name}; SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it is printed among the answers of a command
             yield connection
     finally:
         with engine.cursor() as connection:
