@@ -6,6 +6,7 @@ import hmac
 import json
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import ThreadingHTTPServer
@@ -20,9 +21,11 @@ from shop import purchase
 
 from flows import serve as serving
 from flows.receiver import MOST_BYTES, Inbox, receiver
-from flows.refresh_customers import RefreshSummary
+from flows.refresh_customers import Desk, RefreshSummary
 from flows.serve import Address, Consumer
+from flows.turns import turn
 from tasks.config import Config
+from tasks.destinations.connect import connector
 from tasks.errors import ConfigurationError, TransientError
 from tasks.intake.queue import DirectoryQueue
 
@@ -134,12 +137,16 @@ def test_beyond_this_machine_a_certificate_is_needed():
     assert Address("127.0.0.1").port == 8080
 
 
-class Desk:
-    config = Config()
+@pytest.fixture
+def desk(lake):
+    """A lake that nobody else changes, and one event that always waits."""
+    queue = DirectoryQueue(Path(lake.root) / "_queue", 60)
+    queue.put([purchase("ana", "one")])
+    return Desk(Config(), lake, queue, connector(), {}, "key")
 
 
-def test_the_loop_waits_out_what_passes_and_stops_after_the_batch_at_hand(monkeypatch):
-    consumer = Consumer(Desk(), "plan", poll_seconds=0.001)
+def test_the_loop_waits_out_what_passes_and_stops_after_the_batch_at_hand(desk, monkeypatch):
+    consumer = Consumer(desk, "plan", poll_seconds=0.001)
     seen = []
 
     def drain(_desk, _push, _most):
@@ -155,10 +162,23 @@ def test_the_loop_waits_out_what_passes_and_stops_after_the_batch_at_hand(monkey
     assert (len(seen), total.events, total.customers) == (3, 10, 4)
 
 
-def test_what_a_person_must_mend_ends_the_loop(monkeypatch):
+def test_what_a_person_must_mend_ends_the_loop(desk, monkeypatch):
     def drain(*_args):
         raise ConfigurationError("no such queue")
 
     monkeypatch.setattr(serving, "drain", drain)
     with pytest.raises(ConfigurationError):
-        Consumer(Desk(), "plan").run()
+        Consumer(desk, "plan").run()
+
+
+def test_while_another_run_changes_the_lake_no_event_is_taken_and_the_loop_still_stops(desk, monkeypatch):
+    consumer = Consumer(desk, "plan", poll_seconds=0.001)
+    monkeypatch.setattr(serving, "drain", lambda *_args: pytest.fail("the lake is taken"))
+    with turn(desk.lake):
+        loop = threading.Thread(target=consumer.run)
+        loop.start()
+        time.sleep(0.3)
+        consumer.stop()
+        loop.join(timeout=10)
+        assert not loop.is_alive()
+    assert desk.queue.waiting() == 1
