@@ -10,7 +10,7 @@ import duckdb
 import orjson
 
 from tasks.campaigns.content import Message, compose
-from tasks.campaigns.personal import Person, values
+from tasks.campaigns.personal import writer
 from tasks.campaigns.playbook import Play, Playbook
 from tasks.campaigns.recipients import Group, groups, people
 from tasks.campaigns.settings import CampaignSettings
@@ -82,14 +82,7 @@ def contacts(
     db: duckdb.DuckDBPyConnection, draft: Draft, studio: Studio, limit: int | None = None
 ) -> Iterator[Contact]:
     """Recipients of a draft with their merge fields, in the order of their ids."""
-    for person in people(db, draft.group, limit):
-        yield contact(person, draft, studio)
-
-
-def contact(person: Person, draft: Draft, studio: Studio) -> Contact:
-    """One recipient with all merge fields of the draft."""
-    found = values(
-        person,
+    write = writer(
         draft.play,
         draft.group.campaign_id,
         shown=draft.group.shown,
@@ -98,8 +91,10 @@ def contact(person: Person, draft: Draft, studio: Studio) -> Contact:
         currency=studio.currency,
         key=studio.key,
     )
-    fields = {f"{studio.prefix}_{name}": text for name, text in found.items()}
-    return Contact(person.customer_id, person.email, {name: fields[name] for name in draft.message.fields})
+    named = [(field, field.removeprefix(f"{studio.prefix}_")) for field in draft.message.fields]
+    for person in people(db, draft.group, limit):
+        found = write(person)
+        yield Contact(person.customer_id, person.email, {field: found[name] for field, name in named})
 
 
 def _draft(group: Group, studio: Studio, as_of: date) -> Draft:

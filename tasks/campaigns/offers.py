@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 
 import duckdb
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -130,9 +129,9 @@ def offer_files(db: duckdb.DuckDBPyConnection, as_of: date) -> OfferFiles:
     db.unregister("earlier_rows")
     files = {
         "offers.parquet": _parquet(full, as_of),
-        "offers.json": _json(full),
+        "offers.json": _json(db, full),
         "changes.parquet": _parquet(changes, as_of),
-        "changes.json": _json(changes),
+        "changes.json": _json(db, changes),
     }
     manifest = {
         "format": FORMAT, "as_of": str(as_of), "compared_with": str(before) if before else None,
@@ -159,6 +158,9 @@ def _parquet(table: pa.Table, as_of: date) -> bytes:
     return sink.getvalue()
 
 
-def _json(table: pa.Table) -> bytes:
+def _json(db: duckdb.DuckDBPyConnection, table: pa.Table) -> bytes:
     """One JSON array, one line for each card, so that two days can be compared by eye."""
-    return b"[\n" + b",\n".join(orjson.dumps(row) for row in table.to_pylist()) + b"\n]\n"
+    db.register("cards", table)
+    lines = db.sql("SELECT to_json(cards)::VARCHAR AS line FROM cards").to_arrow_table()["line"].to_pylist()
+    db.unregister("cards")
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()

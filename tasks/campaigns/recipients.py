@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import get_args
 
 import duckdb
@@ -14,6 +15,7 @@ from tasks.campaigns.playbook import Kind, Play, Playbook
 
 TABLES = ("customers", "customer_recommendations", "products")
 _FAVOURITES = 8
+_REMEMBERED = 65_536  # products come back with many customers
 _WITHOUT_PLAY = 3  # products for staff where no play fits
 _PRODUCT = "product_id, name, kind, because, price, stock, url, image_url"
 
@@ -71,10 +73,15 @@ def people(db: duckdb.DuckDBPyConnection, group: Group, limit: int | None = None
         f"AND shown = ? ORDER BY customer_id {'' if limit is None else f'LIMIT {limit:d}'}",
         [group.campaign_id, group.language, group.shown],
     ).to_arrow_reader(10_000)
+    same = lru_cache(_REMEMBERED)(Product)
     for batch in reader:
-        for row in batch.to_pylist():
-            products = tuple(Product(**product) for product in row["products"])
-            yield Person(row["customer_id"], row["email"], row["first_name"], products)
+        each = batch.column("products").flatten()  # as many for each person: that is what makes the group
+        parts = zip(*(each.field(name).to_pylist() for name in _PRODUCT.split(", ")), strict=True)
+        products = [same(*part) for part in parts]
+        persons = zip(*(batch.column(name).to_pylist() for name in ("customer_id", "email", "first_name")), strict=True)
+        for place, (customer_id, email, first_name) in enumerate(persons):
+            shown = products[place * group.shown : (place + 1) * group.shown]
+            yield Person(customer_id, email, first_name, tuple(shown))
 
 
 def _create_acting(db: duckdb.DuckDBPyConnection) -> None:

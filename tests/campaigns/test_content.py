@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tasks.campaigns import clean_text
 from tasks.campaigns.content import LONGEST_HTML, compose, merge
-from tasks.campaigns.personal import Person, Product, personal_code, values
+from tasks.campaigns.personal import Person, Product, personal_code, writer
 from tasks.campaigns.playbook import Play
 from tasks.campaigns.playbook_file import load
 from tasks.campaigns.settings import Brand, CampaignSettings, contrast
@@ -65,7 +65,8 @@ def rendered(play: Play, person: Person, language: str = "en", brand: Brand = SH
     """HTML and plain text as the customer gets them."""
     words, shown = WORDS[language], len(person.products)
     message = compose(play, AS_OF, CampaignSettings(brand=brand), words, shown=shown, currency="GBP")
-    own = values(person, play, play.campaign_id(AS_OF), shown=shown, words=words, brand=brand, currency="GBP", key=KEY)
+    write = writer(play, play.campaign_id(AS_OF), shown=shown, words=words, brand=brand, currency="GBP", key=KEY)
+    own = write(person)
     assert sorted(f"rs_{name}" for name in own) == sorted(message.fields)
     filled = {**{f"rs_{name}": text for name, text in own.items()}, **SENDER}
     return merge(message.html, filled), merge(message.plain, filled, html=False)

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from tasks.campaigns.content import compose, merge
-from tasks.campaigns.personal import Person, Product, values
+from tasks.campaigns.personal import Person, Product, writer
 from tasks.campaigns.playbook import TEMPLATES, Play
 from tasks.campaigns.playbook_file import load
 from tasks.campaigns.settings import Brand, CampaignSettings
@@ -68,8 +68,9 @@ def message(play: Play, language: str, person: Person, brand: Brand = SHOP) -> s
     settings = CampaignSettings(brand=brand)
     words = read_words(frozenset({language}))[language]
     made = compose(play, AS_OF, settings, words, shown=len(person.products), currency="GBP")
-    own = values(person, play, play.campaign_id(AS_OF), shown=len(person.products), words=words, brand=brand,
-                 currency="GBP", key=b"k" * 16)  # fmt: skip
+    write = writer(play, play.campaign_id(AS_OF), shown=len(person.products), words=words, brand=brand,
+                   currency="GBP", key=b"k" * 16)  # fmt: skip
+    own = write(person)
     own |= {"p1_image": picture()} if "p1_image" in own else {}
     sender = {"Sender_Name": "Harbour & Sons", "Sender_Address": "1 Quay", "Sender_City": "Bristol",
               "Sender_State": "Avon", "Sender_Zip": "BS1 4RW",
