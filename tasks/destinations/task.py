@@ -1,10 +1,14 @@
 """The door of the destinations: plan, apply, replay as Prefect tasks."""
 
+import threading
 from datetime import UTC, date, datetime
 
+import httpx
 from prefect import get_run_logger, task
+from prefect.client.orchestration import get_client
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import rate_limit
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from tasks.config import Config
@@ -12,10 +16,11 @@ from tasks.destinations.apply import Connect, PushSummary, apply_plan
 from tasks.destinations.connect import connector, surveyor
 from tasks.destinations.forget import forget
 from tasks.destinations.forget_files import Places
-from tasks.destinations.limits import LocalPace, Pace
+from tasks.destinations.limits import LocalPace, Pace, Slots, slots_at_once
 from tasks.destinations.opt_outs import read_opt_outs
 from tasks.destinations.plan import SOURCES, Plan, make_plan
 from tasks.destinations.replay import replay
+from tasks.errors import ConfigurationError, TransientError
 from tasks.lake.opened import open_lake
 from tasks.lake.snapshot import Snapshots
 from tasks.secrets import find_secret, person_key
@@ -123,20 +128,41 @@ def limit_name(quota_key: str) -> str:
 class GlobalPace:
     """Paces an account within this process and, where a server has a limit of its name, over all workers.
 
-    Without a server of its own the process is alone, and its own pace is enough.
+    Without a server of its own the process is alone, and its own pace is enough. ``Slots`` says what all workers
+    together may send. TransientError: the server cannot be asked; ConfigurationError: its limit is no pace.
     """
 
     def __init__(self) -> None:
         self._local: Pace = LocalPace()
         self._shared = bool(PREFECT_API_URL.value())
-        self._unlimited: set[str] = set()
+        self._slots: dict[str, Slots | None] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, quota_key: str, per_second: float) -> None:
         """Wait for this account's next slot."""
         self._local(quota_key, per_second)
-        if not self._shared or quota_key in self._unlimited:
+        if not self._shared:
             return
         try:
-            rate_limit(limit_name(quota_key), strict=True)
-        except ConcurrencySlotAcquisitionError:
-            self._unlimited.add(quota_key)
+            with self._lock:
+                if quota_key not in self._slots:
+                    self._slots[quota_key] = _shared_slots(limit_name(quota_key), per_second)
+                slots = self._slots[quota_key]
+            if slots is not None:
+                slots.take()
+        except (ConcurrencySlotAcquisitionError, httpx.HTTPError) as error:
+            self._slots.pop(quota_key, None)  # the limit may have changed
+            raise TransientError(f"Prefect could not be asked for the pace of {quota_key} ({error}).") from None
+
+
+def _shared_slots(name: str, per_second: float) -> Slots | None:
+    """The slots of a server's limit; None where it has none of that name."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            return None
+    if not found.slot_decay_per_second:
+        raise ConfigurationError(f"The limit {name} is no pace: set its per_second, so that slots come back by time.")
+    batch = slots_at_once(min(per_second, found.slot_decay_per_second), found.limit)
+    return Slots(lambda count: rate_limit(name, occupy=count, strict=True), batch)
