@@ -382,11 +382,12 @@ def test_an_outage_leaves_everybody_for_later(theatre: Theatre, kind: str) -> No
 def test_answers_of_another_shape_are_an_unknown_outcome_and_never_a_crash(theatre: Theatre) -> None:
     if theatre.platform.embedded:
         pytest.skip("files do not answer")
+    patience = replace(HASTE, attempts=2, job_seconds=1.0)
     theatre.fake.weather = Weather(rate=1.0, kinds=("nonsense",))
-    answers = theatre.push(PEOPLE, session=theatre.open(patience=replace(HASTE, attempts=2, job_seconds=1.0)))
+    answers = theatre.push(PEOPLE, session=theatre.open(patience=patience))
     assert set(verdicts(answers).values()) <= {"later", "rejected"}
     theatre.fake.weather = Weather()
-    with theatre.open() as session:
+    with theatre.open(patience=patience) as session:
         target, _ = prepare(theatre.platform, session, theatre.target(session))
         theatre.fake.weather = Weather(rate=1.0, kinds=("nonsense",))
         parts = [theatre.platform.shape(theatre.member(name, "vip"), target) for name in PEOPLE]
