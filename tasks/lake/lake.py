@@ -7,6 +7,7 @@ and plain Parquet files; DuckDB reads a version's file list at full speed.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -43,6 +44,32 @@ def _literal(value: Value) -> str:
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
+def _open(address: str, version: int | None = None) -> DeltaTable | None:
+    try:
+        return DeltaTable(address, version=version, storage_options=delta_options(address))
+    except TableNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _scan(address: str, snapshot: Snapshot) -> str:
+    """The SQL of ``Lake.scan``, read from the table's log once: a version never changes."""
+    contract = _contract(snapshot.table)
+    table = None if snapshot.version is None else _open(address, snapshot.version)
+    files = [] if table is None else table.file_uris()
+    if table is None or not files:
+        nothing = ", ".join(f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns)
+        return f"SELECT {nothing} WHERE false"
+    known = {field.name for field in table.schema().fields}
+    parts = [c for c in contract.columns if c.name in contract.partition_by]
+    # Values of partitions come as text and are cast here: with hive_types, DuckDB 1.5 fails with an internal error
+    # on max(as_of) when the table is a single file.
+    hive = ", hive_partitioning = true, hive_types_autocast = false" if parts else ""
+    columns = ", ".join(_column(c, known, contract.partition_by) for c in contract.columns)
+    listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
+    return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
+
+
 class Lake(BaseModel):
     """All tables under ``root``, a directory or ``s3://bucket/prefix``."""
 
@@ -61,12 +88,8 @@ class Lake(BaseModel):
         found = self._open(_contract(table))
         return Snapshot(table=table, version=None if found is None else found.version())
 
-    def _open(self, contract: Contract, version: int | None = None) -> DeltaTable | None:
-        address = self.address(contract.table)
-        try:
-            return DeltaTable(address, version=version, storage_options=delta_options(address))
-        except TableNotFoundError:
-            return None
+    def _open(self, contract: Contract) -> DeltaTable | None:
+        return _open(self.address(contract.table))
 
     @contextmanager
     def database(self, snapshots: Sequence[Snapshot] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -80,20 +103,7 @@ class Lake(BaseModel):
 
     def scan(self, snapshot: Snapshot) -> str:
         """The SQL that reads a snapshot with exactly the columns of its contract."""
-        contract = _contract(snapshot.table)
-        table = None if snapshot.version is None else self._open(contract, snapshot.version)
-        files = [] if table is None else table.file_uris()
-        if table is None or not files:
-            nothing = ", ".join(f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns)
-            return f"SELECT {nothing} WHERE false"
-        known = {field.name for field in table.schema().fields}
-        parts = [c for c in contract.columns if c.name in contract.partition_by]
-        # Values of partitions come as text and are cast here: with hive_types, DuckDB 1.5 fails with an internal error
-        # on max(as_of) when the table is a single file.
-        hive = ", hive_partitioning = true, hive_types_autocast = false" if parts else ""
-        columns = ", ".join(_column(c, known, contract.partition_by) for c in contract.columns)
-        listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
-        return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
+        return _scan(self.address(snapshot.table), snapshot)
 
     def read(self, snapshot: Snapshot, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
         """Rows of a snapshot as an Arrow table, ordered by its key."""
