@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -52,7 +53,7 @@ def _open(address: str, version: int | None = None) -> DeltaTable | None:
 
 
 @lru_cache(maxsize=256)
-def _scan(address: str, snapshot: Snapshot) -> str:
+def _scan(address: str, snapshot: Snapshot, _stamp: int) -> str:
     """The SQL of ``Lake.scan``, read from the table's log once: a version never changes."""
     contract = _contract(snapshot.table)
     table = None if snapshot.version is None else _open(address, snapshot.version)
@@ -68,6 +69,14 @@ def _scan(address: str, snapshot: Snapshot) -> str:
     columns = ", ".join(_column(c, known, contract.partition_by) for c in contract.columns)
     listed = ", ".join(_literal(_local(uri)) for uri in sorted(files))
     return f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true{hive})"
+
+
+def _stamp(address: str, snapshot: Snapshot) -> int:
+    """When a version was written: a directory may be put back to an earlier state, and its versions count anew."""
+    if is_s3(address) or snapshot.version is None:
+        return 0
+    log = Path(address) / "_delta_log" / f"{snapshot.version:020d}.json"
+    return log.stat().st_mtime_ns if log.exists() else 0
 
 
 class Lake(BaseModel):
@@ -103,7 +112,8 @@ class Lake(BaseModel):
 
     def scan(self, snapshot: Snapshot) -> str:
         """The SQL that reads a snapshot with exactly the columns of its contract."""
-        return _scan(self.address(snapshot.table), snapshot)
+        address = self.address(snapshot.table)
+        return _scan(address, snapshot, _stamp(address, snapshot))
 
     def read(self, snapshot: Snapshot, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
         """Rows of a snapshot as an Arrow table, ordered by its key."""
