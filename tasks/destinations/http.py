@@ -72,10 +72,20 @@ class TokenStore:
 
 
 TOKENS = TokenStore()
-for _chatty in ("httpx", "httpcore"):
-    logging.getLogger(_chatty).setLevel(
-        logging.WARNING
-    )  # below it they log whole addresses, with people and tokens in them
+for _chatty in ("httpx", "httpcore"):  # below a warning they log whole addresses, with people and tokens in them
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Request:
+    """What is asked, however often it must be sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    accept: Sequence[int]
+    authorized: bool
 
 
 @dataclass(slots=True, repr=False)
@@ -175,28 +185,19 @@ class HttpSession:
         """Send one request until it is answered; see ``Session.call``."""
         if self._broken is not None:
             raise self._broken
-        asked = dict(headers or {})
+        own = dict(headers or {})
         if json is not None:
             content = orjson.dumps(json)
-            asked.setdefault("Content-Type", "application/json")
-        send = {"content": content, "data": data, "files": files, "params": params}
-        return self._persist(method, path, asked, _given(send), accept, authorized=authorized)
+            own.setdefault("Content-Type", "application/json")
+        body = _given({"content": content, "data": data, "files": files, "params": params})
+        return self._persist(_Request(method, path, own, body, accept, authorized))
 
-    def _persist(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        send: dict[str, Any],
-        accept: Sequence[int],
-        *,
-        authorized: bool,
-    ) -> httpx.Response:
+    def _persist(self, asked: _Request) -> httpx.Response:
         renewed = False
         problem: SegmentationError | None = None
         for attempt in range(self.patience.attempts):
-            token = self._token() if authorized else None
-            response, problem = self._attempt(method, path, headers, send, token, accept=accept, authorized=authorized)
+            token = self._token() if asked.authorized else None
+            response, problem = self._attempt(asked, token)
             if response is not None and problem is None:
                 self._failures = 0
                 return response
@@ -214,43 +215,22 @@ class HttpSession:
                 break
             if attempt + 1 < self.patience.attempts:
                 self.sleep(self.patience.pause(attempt, problem.wait_seconds, self.chance()))
-        raise self._break(problem or TransientError(self._say(f"{method} {path} was refused after a new token")))
+        refused = f"{asked.method} {asked.path} was refused after a new token"
+        raise self._break(problem or TransientError(self._say(refused)))
 
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        send: dict[str, Any],
-        token: Token | None,
-        *,
-        accept: Sequence[int],
-        authorized: bool,
-    ) -> tuple[httpx.Response | None, SegmentationError | None]:
+    def _attempt(self, asked: _Request, token: Token | None) -> tuple[httpx.Response | None, SegmentationError | None]:
         """One try: the response if there is one, and what is wrong with it if anything is."""
-        try:
-            response = self._once(method, path, headers, send, token, authorized=authorized)
-        except httpx.TransportError as error:
-            return None, TransientError(self._say(f"{method} {path} was not answered ({type(error).__name__})"))
-        return response, self._judge(response, accept)
-
-    def _once(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        send: dict[str, Any],
-        token: Token | None,
-        *,
-        authorized: bool,
-    ) -> httpx.Response:
         self._take_turn()
-        own = self.platform.headers(self.account, token) if authorized else {}
-        url = self._url(path, token, authorized)
-        response = self._open().request(method, url, headers={**own, **headers}, **send)
+        own = self.platform.headers(self.account, token) if asked.authorized else {}
+        url = self._url(asked.path, token, asked.authorized)
+        try:
+            response = self._open().request(asked.method, url, headers={**own, **asked.headers}, **asked.body)
+        except httpx.TransportError as error:
+            reason = f"{asked.method} {asked.path} was not answered ({type(error).__name__})"
+            return None, TransientError(self._say(reason))
         if response.is_success and (seconds := exhausted_wait(response.headers)):
             self.sleep(seconds)
-        return response
+        return response, self._judge(response, asked.accept)
 
     def _take_turn(self) -> None:
         """Wait for the account's pace; stop for today when its day is used up."""

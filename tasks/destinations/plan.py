@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.config import BrakeSettings, DestinationSettings
 from tasks.destinations.brake import Finding, find_brakes
 from tasks.destinations.desired import NOT_IN_AUDIENCE, chosen_fields, create_desired, key_of, pointer
+from tasks.destinations.gate import FORGOTTEN
 from tasks.destinations.journal import STREAM_ROWS, settle_leftovers
 from tasks.destinations.platform import Field, Platform, Target
 from tasks.destinations.quota import days_needed
@@ -28,7 +29,6 @@ SOURCES = (
 )  # fmt: skip
 OWN = ("suppressions", "forgotten", "sync_ledger", "dead_letters")
 REJECTED_BEFORE = "rejected_before"
-FORGOTTEN_REASON = "forgotten"
 
 Survey = Callable[[DestinationSettings, Platform, Target], Sequence[str]]
 """Asks a platform, reading only, what a push would have to create there first."""
@@ -199,9 +199,8 @@ def _plan_one(
         cleared = json.dumps({f.theirs: None for f in fields if f.owned})
         counts = _count(db, platform, fields, cleared)
         lists = tuple(name for (name,) in db.sql("SELECT DISTINCT unnest(lists) l FROM desired ORDER BY l").fetchall())
-        partial = bool(asked.only)
         findings = find_brakes(
-            db, destination, platform, asked.brake, as_of=as_of, alarms=asked.alarms, partial=partial
+            db, destination, platform, asked.brake, as_of=as_of, alarms=asked.alarms, partial=bool(asked.only)
         )
         db.execute("DROP TABLE desired; DROP TABLE held")  # sorting needs the room
         rows = _rows(db, asked.plan_id, destination.name, as_of, cleared)
@@ -239,7 +238,7 @@ def _create_changes(db: duckdb.DuckDBPyConnection, destination: DestinationSetti
         SELECT coalesce(d.customer_id, h.customer_id) AS customer_id,
             CASE WHEN h.customer_id IS NULL THEN
                     CASE WHEN d.reason IS NOT NULL OR r.customer_id IS NOT NULL THEN 'skip' ELSE 'enter' END
-                 WHEN d.reason = '{FORGOTTEN_REASON}' THEN 'skip'
+                 WHEN d.reason = '{FORGOTTEN}' THEN 'skip'
                  WHEN d.customer_id IS NULL OR d.reason IS NOT NULL THEN 'leave'
                  WHEN d.digest = h.digest THEN 'same'
                  WHEN r.customer_id IS NOT NULL THEN 'skip'
