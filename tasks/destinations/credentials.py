@@ -1,5 +1,6 @@
 """How a platform is convinced of who we are: a secret in a header, or a token that an app asks for."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -41,6 +42,11 @@ def secret_in(header: str, scheme: str = "", also: Mapping[str, str] | None = No
 def bearer(also: Mapping[str, str] | None = None) -> Headers:
     """The usual header of a bearer token."""
     return secret_in("Authorization", "Bearer ", also)
+
+
+def basic(user: str, password: SecretStr) -> str:
+    """What the Authorization header says by HTTP Basic (RFC 7617)."""
+    return f"Basic {b64encode(f'{user}:{password.get_secret_value()}'.encode()).decode()}"
 
 
 def granted(session: Session, path: str, asked: Mapping[str, SecretStr | str], *, base: str = "instance_url") -> Token:

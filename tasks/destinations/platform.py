@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tasks.destinations.credentials import AppAccount, Headers, bearer, client_credentials, granted, secret_in
+from tasks.destinations.credentials import AppAccount, Headers, basic, bearer, client_credentials, granted, secret_in
 from tasks.destinations.erasure import Erase, by_address, no_address
 from tasks.destinations.jobs import finished
 from tasks.destinations.paging import at, by_cursor, by_link, by_offset
@@ -45,11 +45,11 @@ from tasks.errors import ConfigurationError
 __all__ = [
     "NOT_ON_PLATFORM", "OPTED_OUT_THERE", "Account", "Address", "Answer", "AppAccount", "Change", "Erase", "Field",
     "Headers", "Key", "Kind", "Known", "Limits", "Member", "OptOut", "Part", "Person", "Platform", "Push", "Receipt",
-    "Session", "Shape", "Target", "Thing", "Token", "Verdict", "Volume", "admitted", "all_but", "as_is", "at", "bearer",
-    "by_address", "by_cursor", "by_link", "by_offset", "chunks", "client_credentials", "csv_bytes", "csv_lines",
-    "csv_records", "delivered", "divided", "fields_and_lists", "fields_and_no_lists", "finished", "granted", "later",
-    "no_address", "no_difference", "no_lists", "no_opt_outs", "no_token", "nothing_known", "nothing_to_create",
-    "nothing_wanted", "one_by_one", "opted_out", "rejected", "remembered", "rest_of", "secret_in", "secure_address",
+    "Session", "Shape", "Target", "Thing", "Token", "Verdict", "Volume", "admitted", "all_but", "as_is", "at", "basic",
+    "bearer", "by_address", "by_cursor", "by_link", "by_offset", "chunks", "client_credentials", "csv_bytes",
+    "csv_lines", "csv_records", "delivered", "divided", "fields_and_lists", "fields_and_no_lists", "finished", "granted",
+    "later", "no_address", "no_difference", "no_lists", "no_opt_outs", "no_token", "nothing_known",
+    "nothing_to_create", "nothing_wanted", "one_by_one", "opted_out", "rejected", "remembered", "rest_of", "secret_in", "secure_address",
     "skipped", "text", "unknown",
 ]  # fmt: skip
 T = TypeVar("T")

@@ -29,6 +29,7 @@ from tasks.destinations.platform import (
     admitted,
     all_but,
     at,
+    basic,
     bearer,
     by_address,
     by_cursor,
@@ -95,6 +96,15 @@ def test_a_secret_stands_in_the_header_the_platform_reads_and_a_token_takes_its_
     assert bearer({"Version": "2"})(intercom, None) == {"Authorization": "Bearer key", "Version": "2"}
     assert bearer()(intercom, Token("new", 60)) == {"Authorization": "Bearer new"}
     assert secret_in("X-Key")(intercom, None) == {"X-Key": "key"}
+
+
+def test_a_key_of_mailchimp_goes_by_basic_and_a_token_of_oauth_by_bearer() -> None:
+    """RFC 7617's own example, then the two ways of one platform."""
+    assert basic("Aladdin", SecretStr("open sesame")) == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    mailchimp = platform_of("mailchimp")
+    for token, scheme in (("0123abcd-us19", "Basic "), ("oauthtoken", "Bearer oauthtoken")):
+        account = mailchimp.account(token=token, list_id="a1", base="https://us19.api.mailchimp.com/3.0")
+        assert mailchimp.headers(account, None)["Authorization"].startswith(scheme)
 
 
 def test_an_app_asks_once_for_a_token_and_the_token_goes_with_every_request() -> None:

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from tasks.destinations.platform import (
     Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Session, Target,
-    Thing, admitted, all_but, bearer, by_address, by_offset, fields_and_lists, text,
+    Thing, Token, admitted, all_but, basic, by_address, by_offset, fields_and_lists, text,
 )  # fmt: skip
 
 PAGE = 1_000
@@ -32,7 +32,7 @@ REACHABLE = {"subscribed", "transactional", "pending"}
 
 
 class MailchimpAccount(Account):
-    """An API key (its ending names the data centre) and the audience."""
+    """An API key (its ending names the data centre) or a token of OAuth with ``base``, and the audience."""
 
     token: SecretStr
     list_id: str = Field(pattern=r"^\w+$")
@@ -47,6 +47,12 @@ class MailchimpAccount(Account):
         if values.get("base") or not (secret and centre.isalnum()):
             return values
         return {**values, "base": f"https://{centre}.api.mailchimp.com/3.0"}
+
+
+def headers(account: MailchimpAccount, _token: Token | None) -> Mapping[str, str]:
+    """Basic for an API key, bearer for a token of OAuth, which names no data centre."""
+    key = account.token.get_secret_value()
+    return {"Authorization": basic("segmentation", account.token) if "-" in key else f"Bearer {key}"}
 
 
 def shape(member: Member, _target: Target) -> Part:
@@ -154,8 +160,7 @@ PLATFORM = Platform(
     slug="mailchimp", title="Mailchimp", api_version="3.0", keys=(Key.EMAIL,), account=MailchimpAccount,
     docs="https://mailchimp.com/developer/marketing/api/lists/batch-subscribe-or-unsubscribe/",
     limits=Limits(rows=500, bytes=4_000_000, per_second=8.0, parallel=4),
-    headers=bearer(),
-    shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
+    headers=headers, shape=shape, push=push, check=check, known=known, create=create, opt_outs=opt_outs, erase=erase,
     wants=fields_and_lists(tag_name), uses_lists=True,
     rename=lambda name: TAGS.get(name, name.replace("_", "").upper()[:10]),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 
 import hashlib
 import re
+from base64 import b64decode
 from typing import Any
 
 from tasks.destinations.rehearsal.fake import Fake, Reply, Request, demand, route
@@ -42,7 +43,8 @@ class Mailchimp(Fake):
         self.members[email]["status"] = "unsubscribed"
 
     def authorise(self, request: Request) -> Reply | None:
-        if request.headers.get("authorization") != f"Bearer {self.secret}":
+        scheme, _, said = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Basic" or b64decode(said).decode().partition(":")[2] != self.secret:
             return Reply(401, {"title": "API Key Invalid", "status": 401, "detail": "Your API key may be invalid"})
         return None
 
