@@ -47,10 +47,10 @@ __all__ = [
     "Headers", "Key", "Kind", "Known", "Limits", "Member", "OptOut", "Part", "Person", "Platform", "Push", "Receipt",
     "Session", "Shape", "Target", "Thing", "Token", "Verdict", "Volume", "admitted", "all_but", "as_is", "at", "basic",
     "bearer", "by_address", "by_cursor", "by_link", "by_offset", "chunks", "client_credentials", "csv_bytes",
-    "csv_lines", "csv_records", "delivered", "divided", "fields_and_lists", "fields_and_no_lists", "finished", "granted",
-    "later", "no_address", "no_difference", "no_lists", "no_opt_outs", "no_token", "nothing_known",
-    "nothing_to_create", "nothing_wanted", "one_by_one", "opted_out", "rejected", "remembered", "rest_of", "secret_in", "secure_address",
-    "skipped", "text", "unknown",
+    "csv_lines", "csv_records", "delivered", "divided", "fields_and_lists", "fields_and_no_lists", "finished",
+    "granted", "later", "no_address", "no_difference", "no_lists", "no_opt_outs", "no_token", "nothing_known",
+    "nothing_to_create", "nothing_wanted", "one_by_one", "opted_out", "rejected", "remembered", "rest_of", "secret_in",
+    "secure_address", "skipped", "text", "unknown",
 ]  # fmt: skip
 T = TypeVar("T")
 
