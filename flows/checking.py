@@ -8,6 +8,7 @@ from tasks.campaigns.task import read_playbook
 from tasks.config import Config, DestinationSettings, Source, load_config
 from tasks.destinations.apply import Connect
 from tasks.destinations.desired import chosen_fields, key_of
+from tasks.destinations.limits import LocalPace
 from tasks.destinations.platform import Target
 from tasks.destinations.registry import platform_of
 from tasks.destinations.task import connect_accounts
@@ -115,7 +116,7 @@ def _check_playbook(config: Config) -> Iterator[Finding]:
 
 
 def _check_destinations(config: Config) -> Iterator[Finding]:
-    connect = connect_accounts()
+    connect = connect_accounts(LocalPace())  # a check writes nothing, limits included
     for destination in config.destinations:
         try:
             message = _check_account(destination, connect)

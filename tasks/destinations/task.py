@@ -1,14 +1,17 @@
 """The door of the destinations: plan, apply, replay as Prefect tasks."""
 
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime
+from math import ceil
 
 import httpx
 from prefect import get_run_logger, task
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import rate_limit
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from tasks.config import Config
@@ -115,9 +118,9 @@ def forget_person(config: Config, who: str, request_id: str) -> Snapshots:
     return Snapshots.of([snapshot])
 
 
-def connect_accounts() -> Connect:
+def connect_accounts(pace: Pace | None = None) -> Connect:
     """Sessions with secrets from the environment, Prefect or AWS, paced by Prefect's global limits."""
-    return connector(find_secret, pace=GlobalPace())
+    return connector(find_secret, pace=pace or GlobalPace())
 
 
 def limit_name(quota_key: str) -> str:
@@ -126,16 +129,17 @@ def limit_name(quota_key: str) -> str:
 
 
 class GlobalPace:
-    """Paces an account within this process and, where a server has a limit of its name, over all workers.
+    """Paces an account within this process and, by a limit of its name on the Prefect server, over all workers.
 
-    Without a server of its own the process is alone, and its own pace is enough. ``Slots`` says what all workers
-    together may send. TransientError: the server cannot be asked; ConfigurationError: its limit is no pace.
+    A limit that is not there is made as the platform allows; one that somebody set is kept. ``Slots`` says what all
+    workers together may send. Without a server of its own the process is alone, and its own pace is enough.
+    TransientError: the server cannot be asked; ConfigurationError: its limit is no pace.
     """
 
     def __init__(self) -> None:
         self._local: Pace = LocalPace()
         self._shared = bool(PREFECT_API_URL.value())
-        self._slots: dict[str, Slots | None] = {}
+        self._slots: dict[str, Slots] = {}
         self._lock = threading.Lock()
 
     def __call__(self, quota_key: str, per_second: float) -> None:
@@ -148,20 +152,22 @@ class GlobalPace:
                 if quota_key not in self._slots:
                     self._slots[quota_key] = _shared_slots(limit_name(quota_key), per_second)
                 slots = self._slots[quota_key]
-            if slots is not None:
-                slots.take()
+            slots.take()
         except (ConcurrencySlotAcquisitionError, httpx.HTTPError) as error:
             self._slots.pop(quota_key, None)  # the limit may have changed
             raise TransientError(f"Prefect could not be asked for the pace of {quota_key} ({error}).") from None
 
 
-def _shared_slots(name: str, per_second: float) -> Slots | None:
-    """The slots of a server's limit; None where it has none of that name."""
+def _shared_slots(name: str, per_second: float) -> Slots:
+    """The slots of the server's limit of this name."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_global_concurrency_limit_by_name(name)
         except ObjectNotFound:
-            return None
+            wanted = GlobalConcurrencyLimitCreate(name=name, limit=ceil(per_second), slot_decay_per_second=per_second)
+            with suppress(ObjectAlreadyExists):  # by another worker at this very moment
+                client.create_global_concurrency_limit(wanted)
+            found = client.read_global_concurrency_limit_by_name(name)
     if not found.slot_decay_per_second:
         raise ConfigurationError(f"The limit {name} is no pace: set its per_second, so that slots come back by time.")
     batch = slots_at_once(min(per_second, found.slot_decay_per_second), found.limit)
