@@ -121,7 +121,7 @@ def test_the_impact_is_looked_up_by_the_deployment_when_the_message_is_sent(name
         f"What it means: {expected}",
         (
             "What happens next: Finished stages are kept and the run is put back by itself; "
-            "if the last try fails too, a final alert follows."
+            "where that cannot help, a final alert follows."
         ),
         "Run: https://prefect.example/r1",
     ]
