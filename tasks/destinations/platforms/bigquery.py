@@ -3,13 +3,15 @@
 Sending a batch again loads and merges the same rows, so nothing doubles. No address is stored unless a field asks for
 it. Uses Google's client (extra ``bigquery``); its own retries are off, ours apply.
 
-Unverified: quotas of loads and merges per table and day (one of each per batch of 100,000 customers).
+Run against an emulator, not against Google itself. Unverified: quotas of loads and merges per table and day (one of
+each per batch of 100,000 customers).
 """
 
 import hashlib
 import importlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +26,7 @@ from tasks.errors import ConfigurationError, RejectedError, TransientError
 
 T = TypeVar("T")
 NAME = r"^[A-Za-z0-9_-]+$"
-GONE = "rs_gone"
+GONE, STAGE = "rs_gone", "_stage_"
 TYPES = {
     Kind.NUMBER: "FLOAT64",
     Kind.INTEGER: "INT64",
@@ -33,6 +35,7 @@ TYPES = {
     Kind.INSTANT: "TIMESTAMP",
 }
 OWN = ("customer_id", "run_id")
+BUSY = {"rateLimitExceeded", "quotaExceeded"}  # refused as missing rights are, with 403
 
 
 class BigQueryAccount(Account):
@@ -59,18 +62,23 @@ class BigQueryAccount(Account):
 def shape(member: Member, target: Target) -> Part:
     """One row; whoever leaves is marked and deleted by the merge."""
     head = {"customer_id": member.key, "run_id": target.push_id, GONE: member.change is Change.LEAVE}
-    return Part(member, head | dict(member.values))
+    # what is empty is left out: a load refuses null in a column of lists
+    return Part(member, head | {name: value for name, value in member.values.items() if value is not None})
 
 
 def push(session: Session, target: Target, parts: Sequence[Part]) -> Iterable[Answer]:
-    """Load the batch into a stage of its own, merge it, drop the stage."""
+    """Load the batch into a stage of its own, merge it, drop the stage whatever came of it."""
     ids = "\n".join(part.member.customer_id for part in parts)
-    stage = f"{_table(target)}_stage_{hashlib.sha256(ids.encode()).hexdigest()[:16]}"
+    stage = f"{_table(target)}{STAGE}{hashlib.sha256(ids.encode()).hexdigest()[:16]}"
     content = b"\n".join(orjson.dumps(part.body) for part in parts)
     client = _client(session)
     _do(session, lambda: _load(client, target, stage, content))
-    _do(session, lambda: _query(client, target, merge_sql(target, stage)))
-    _do(session, lambda: client.delete_table(stage, not_found_ok=True, retry=None))
+    try:
+        _do(session, lambda: _query(client, target, merge_sql(target, stage)))
+    except RejectedError as error:  # no row is to blame: all of them were loaded
+        raise ConfigurationError(f"{error}. Check the columns of {_table(target)}.") from error
+    finally:
+        _do(session, lambda: client.delete_table(stage, not_found_ok=True, retry=None))
     return [delivered(part) for part in parts]
 
 
@@ -84,6 +92,12 @@ def merge_sql(target: Target, stage: str) -> str:
         f"WHEN MATCHED AND s.{GONE} THEN DELETE WHEN MATCHED THEN UPDATE SET {sets} "
         f"WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT ({names}) VALUES ({values})"
     )
+
+
+def column_sql(target: Target, thing: Thing) -> str:
+    """One more column, unless it is there."""
+    kind = "ARRAY<STRING>" if thing.type is Kind.TEXTS else TYPES.get(thing.type or Kind.TEXT, "STRING")
+    return f"ALTER TABLE `{_table(target)}` ADD COLUMN IF NOT EXISTS `{thing.name}` {kind}"
 
 
 def _table(target: Target) -> str:
@@ -140,9 +154,9 @@ def _schema(target: Target) -> list[Any]:
     return own + [_column(f.theirs, f.kind) for f in target.fields]
 
 
-def _column(name: str, kind: Kind | None) -> Any:
+def _column(name: str, kind: Kind) -> Any:
     mode = "REPEATED" if kind is Kind.TEXTS else "NULLABLE"
-    return _google("cloud.bigquery").SchemaField(name, TYPES.get(kind or Kind.TEXT, "STRING"), mode=mode)
+    return _google("cloud.bigquery").SchemaField(name, TYPES.get(kind, "STRING"), mode=mode)
 
 
 def _do(session: Session, action: Callable[[], T]) -> T:
@@ -157,6 +171,8 @@ def _do(session: Session, action: Callable[[], T]) -> T:
         except outages as error:
             raise TransientError(f"BigQuery: not answered ({type(error).__name__})") from error
         except (api.Unauthorized, api.Forbidden, auth.GoogleAuthError) as error:
+            if found := BUSY & {one.get("reason") for one in getattr(error, "errors", ())}:
+                raise TransientError(f"BigQuery: asked to wait ({', '.join(found)})") from error
             advice = "Check the credentials, and the roles jobUser and dataEditor."
             raise ConfigurationError(f"BigQuery: refused ({type(error).__name__}). {advice}") from error
         except api.NotFound as error:
@@ -180,20 +196,21 @@ def known(session: Session, target: Target) -> Known:
     absent = _google("api_core.exceptions").NotFound
 
     def look() -> dict[tuple[str, str], str]:
-        dataset = {("dataset", account.dataset): account.dataset}
+        found = {}
         try:
             client.get_dataset(f"{account.project}.{account.dataset}", retry=None)
+            found["dataset", account.dataset] = account.dataset
             table = client.get_table(_table(target), retry=None)
-        except absent as error:
-            return dataset if "able" in str(error.message) else {}
+        except absent:
+            return found
         columns = {("field", one.name): one.name for one in table.schema if one.name not in OWN}
-        return dataset | {("table", account.table): account.table} | columns
+        return found | {("table", account.table): account.table} | columns
 
     return _do(session, look)
 
 
 def create(session: Session, target: Target, thing: Thing) -> str:
-    """The dataset in its location, the table with our key, or one more column."""
+    """The dataset in its location, the table with all columns, or one more column."""
     client, account, bigquery = _client(session), target.account, _google("cloud.bigquery")
 
     def make() -> None:
@@ -202,13 +219,9 @@ def create(session: Session, target: Target, thing: Thing) -> str:
             dataset.location = account.location
             client.create_dataset(dataset, exists_ok=True, retry=None)
         elif thing.kind == "table":
-            own = [_column(name, Kind.TEXT) for name in OWN]
-            client.create_table(bigquery.Table(_table(target), schema=own), exists_ok=True, retry=None)
-        else:
-            table = client.get_table(_table(target), retry=None)
-            if thing.name not in {column.name for column in table.schema}:
-                table.schema = [*table.schema, _column(thing.name, thing.type)]
-                client.update_table(table, ["schema"], retry=None)
+            client.create_table(bigquery.Table(_table(target), schema=_schema(target)), exists_ok=True, retry=None)
+        elif thing.name not in {column.name for column in client.get_table(_table(target), retry=None).schema}:
+            _query(client, target, column_sql(target, thing))
 
     _do(session, make)
     return thing.name
@@ -222,10 +235,18 @@ def check(session: Session, target: Target) -> str:
 
 
 def erase(session: Session, target: Target, people: Sequence[Person]) -> Iterable[Receipt]:
-    """Delete the rows; time travel keeps them for up to seven days more."""
-    client = _client(session)
+    """Delete the rows, and stages that a killed push left; time travel keeps both for up to seven days more."""
+    client, account = _client(session), target.account
     sql = f"DELETE FROM `{_table(target)}` WHERE customer_id IN UNNEST(@ids)"
+    left = re.compile(re.escape(account.table) + STAGE + "[0-9a-f]{16}")
+
+    def drop() -> None:
+        for one in client.list_tables(f"{account.project}.{account.dataset}", page_size=1_000, retry=None):
+            if left.fullmatch(one.table_id):
+                client.delete_table(one.reference, not_found_ok=True, retry=None)
+
     _do(session, lambda: _query(client, target, sql, [person.customer_id for person in people]))
+    _do(session, drop)
     note = "time travel and fail-safe keep it for some days"
     return [Receipt(person.customer_id, done=True, reference=_table(target), note=note) for person in people]
 

@@ -98,17 +98,10 @@ class BigQuery(Fake):
         columns = ", ".join(f'"{one["name"]}" {_type(one)}' for one in fields)
         self.db.execute(f'CREATE OR REPLACE TABLE "{name}" ({columns})')
 
-    @route("PATCH", f"{API}/datasets/(\\w+)/tables/(\\w+)")
-    def update_table(self, request: Request, match: re.Match[str]) -> Reply:
-        name = f"shop.{match[1]}.{match[2]}"
-        fields = request.json["schema"]["fields"]
-        held = {one["name"] for one in self.tables[name]}
-        demand(held <= {one["name"] for one in fields}, "columns cannot be dropped")
-        for one in fields:
-            if one["name"] not in held:
-                self.db.execute(f'ALTER TABLE "{name}" ADD COLUMN "{one["name"]}" {_type(one)}')
-        self.tables[name] = fields
-        return Reply(200, self._described(match[1], match[2]))
+    @route("GET", f"{API}/datasets/(\\w+)/tables")
+    def list_tables(self, _request: Request, match: re.Match[str]) -> Reply:
+        here = [name.split(".") for name in self.tables if name.startswith(f"shop.{match[1]}.")]
+        return Reply(200, {"tables": [self._described(dataset, table) for _, dataset, table in here]})
 
     @route("DELETE", f"{API}/datasets/(\\w+)/tables/(\\w+)")
     def delete_table(self, _request: Request, match: re.Match[str]) -> Reply:
@@ -149,6 +142,9 @@ class BigQuery(Fake):
         rows = [[line.get(one) for one in names] for line in map(orjson.loads, content.splitlines())]
         demand(all(set(line) <= set(names) for line in map(orjson.loads, content.splitlines())), "unknown column")
         demand(len({row[0] for row in rows}) == len(rows), "a stage is unique by key")
+        lists = {one["name"] for one in fields if one.get("mode") == "REPEATED"}
+        empty = any(line.get(one, []) is None for line in map(orjson.loads, content.splitlines()) for one in lists)
+        demand(not empty, "Only optional fields can be set to NULL")
         self.db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" for _ in names)})', rows)
         return self._done(job)
 
@@ -157,7 +153,10 @@ class BigQuery(Fake):
         query = request.json["configuration"]["query"]
         demand(query["useLegacySql"] is False, "standard SQL")
         sql = query["query"]
-        demand(sql.startswith(("MERGE ", "DELETE ")), "only merges and deletions")
+        if column := re.fullmatch(r"ALTER TABLE `([\w.]+)` ADD COLUMN IF NOT EXISTS `(\w+)` (ARRAY<)?(\w+)>?", sql):
+            self._add_column(column[1], column[2], column[4], "REPEATED" if column[3] else "NULLABLE")
+            return self._done(request.json)
+        demand(sql.startswith(("MERGE ", "DELETE ")), "only merges, deletions and more columns")
         parameters = query.get("queryParameters") or []
         values = [one["value"] for p in parameters for one in p["parameterValue"]["arrayValues"]]
         sql = (
@@ -167,6 +166,12 @@ class BigQuery(Fake):
         )
         self.db.execute(sql, {"ids": values} if values else None)
         return self._done(request.json)
+
+    def _add_column(self, table: str, name: str, kind: str, mode: str) -> None:
+        field = {"name": name, "type": kind, "mode": mode}
+        if name not in {one["name"] for one in self.tables[table]}:
+            self.tables[table] = [*self.tables[table], field]
+            self.db.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {_type(field)}')
 
     def _done(self, job: dict[str, Any]) -> Reply:
         ident = job["jobReference"]["jobId"]
