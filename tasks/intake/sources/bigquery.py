@@ -1,9 +1,10 @@
 """BigQuery: a query with the parameters ``@since`` and ``@until``, its result page by page.
 
 Needs the extra ``bigquery``. The secret is a service account's JSON; without one the environment's own identity serves.
-A job's id follows from source and window, so starting it twice is starting it once.
+A job's id follows from source and window, so starting it twice is starting it once; a job that has failed, or whose
+result is no longer kept (a day), is followed by another.
 
-Unverified: nothing was run against Google itself.
+Run against an emulator, not against Google itself. Unverified: how long the owner of a job may look at its result.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import importlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from tasks.config import Dataset
@@ -22,7 +23,8 @@ from tasks.intake.sources.wire import secure
 PAGE = 10_000
 MOST_BYTES = 200 * 1024**3
 BEGIN = datetime(1900, 1, 1, tzinfo=UTC)
-_CONFLICT, _TOO_MANY, _SERVER = 409, 429, 500
+_TOO_MANY, _SERVER = 429, 500
+_BUSY = {"rateLimitExceeded", "quotaExceeded"}  # told with 403, as missing rights are
 
 
 def read(account: Account, window: Window) -> Iterator[Page]:
@@ -30,8 +32,8 @@ def read(account: Account, window: Window) -> Iterator[Page]:
     client, names = _client(account), _library()
     job_id, _, done = window.position.partition("#")
     try:
-        if not job_id:
-            job_id = _start(client, names, account, window)
+        if not job_id or not _serves(client, names, account, job_id):
+            job_id, done = _start(client, names, account, window), ""
             yield Page((), f"{job_id}#0")
         result = client.get_job(job_id, location=account.option("location", "EU")).result(page_size=PAGE)
         number = int(done or 0)
@@ -60,19 +62,33 @@ def check(account: Account) -> str:
 
 def _start(client: Any, names: Mapping[str, Any], account: Account, window: Window) -> str:
     told = f"{account.source.name}|{account.option('query')}|{window.since}|{window.until.isoformat()}"
-    job_id = f"segmentation-{hashlib.sha256(told.encode()).hexdigest()[:32]}"
-    try:
-        client.query(
-            account.option("query"),
-            job_config=_settings(names, account, window, dry=False),
-            job_id=job_id,
-            location=account.option("location", "EU"),
-            job_retry=None,
-        )
-    except names["errors"] as error:
-        if getattr(error, "code", None) != _CONFLICT:  # it was started before
-            raise
+    name = f"segmentation-{hashlib.sha256(told.encode()).hexdigest()[:32]}"
+    for attempt in count():
+        job_id = f"{name}-{attempt}"
+        try:
+            client.query(
+                account.option("query"),
+                job_config=_settings(names, account, window, dry=False),
+                job_id=job_id,
+                location=account.option("location", "EU"),
+                job_retry=None,
+            )
+        except names["conflict"]:  # it was started before
+            if not _serves(client, names, account, job_id):
+                continue
+        break
     return job_id
+
+
+def _serves(client: Any, names: Mapping[str, Any], account: Account, job_id: str) -> bool:
+    """Whether a job is still at work, or its result is there."""
+    try:
+        job = client.get_job(job_id, location=account.option("location", "EU"))
+        if job.state == "DONE" and not job.error_result:
+            client.get_table(job.destination)
+    except names["absent"]:
+        return False
+    return not job.error_result
 
 
 def _settings(names: Mapping[str, Any], account: Account, window: Window, *, dry: bool) -> Any:
@@ -94,6 +110,8 @@ def _library() -> dict[str, Any]:
         auth = importlib.import_module("google.auth.exceptions")
         return {
             "bigquery": importlib.import_module("google.cloud.bigquery"),
+            "absent": api.NotFound,
+            "conflict": api.Conflict,
             "errors": (api.GoogleAPIError, auth.GoogleAuthError, ConnectionError),
         }
     except ImportError:
@@ -120,7 +138,8 @@ def _client(account: Account) -> Any:
 
 def _problem(error: Exception) -> SegmentationError:
     code = getattr(error, "code", None)
-    if code is None or code == _TOO_MANY or code >= _SERVER:
+    reasons = {one.get("reason") for one in getattr(error, "errors", ())}
+    if code is None or code == _TOO_MANY or code >= _SERVER or reasons & _BUSY:
         return TransientError(f"BigQuery: not answered ({type(error).__name__}).")
     if code in (401, 403, 404):
         return ConfigurationError(
