@@ -152,7 +152,7 @@ def prefect_server(folder: Path, **settings: str) -> Iterator[str]:
     )
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, environment, folder / "server.log") as server:
-        wait_for(lambda: _answers(server, f"{address}/api/health"), "answer of the Prefect server")
+        wait_for(lambda: answers(server, f"{address}/api/health"), "answer of the Prefect server")
         yield f"{address}/api"
 
 
@@ -162,11 +162,12 @@ def moto_server(folder: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, bare_environment(folder), folder / "moto.log") as server:
-        wait_for(lambda: _answers(server, f"{address}/moto-api/"), "answer of moto")
+        wait_for(lambda: answers(server, f"{address}/moto-api/"), "answer of moto")
         yield address
 
 
-def _answers(server: Running, address: str) -> bool:
+def answers(server: Running, address: str) -> bool:
+    """Whether the server answers at the address without an error of its own; fails when its process has ended."""
     assert server.process.poll() is None, f"{server.process.args} has ended before it answered"
     try:
         return httpx.get(address, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
