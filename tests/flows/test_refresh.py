@@ -221,6 +221,7 @@ def test_what_fails_too_often_is_put_aside(shop):
     assert (letter["code"], letter["tries"]) == ("too_many_tries", shop.events.most_tries + 1)
 
 
+@pytest.mark.e2e  # two shops for each place
 @pytest.mark.parametrize("place", ["refresh_features", "reassign", "make_plan", "mark_refreshed"])
 def test_a_refresh_that_breaks_off_anywhere_is_finished_by_the_next(shop, monkeypatch, place):
     whole = send_to_copy(shop, purchase("p07", "new-1", amount="77"))

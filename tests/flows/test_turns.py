@@ -14,7 +14,6 @@ from flows.turns import limit_name, turn
 from tasks.errors import TransientError
 from tasks.lake import Lake
 
-pytestmark = pytest.mark.prefect
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, time
@@ -26,7 +25,7 @@ with turn(Lake(root=sys.argv[1])):
 """
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.e2e)])
 def shared(request, tmp_path):
     """A lake that several runs share."""
     if request.param == "directory":

@@ -34,6 +34,7 @@ def bucket(monkeypatch) -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.e2e  # a server of moto, and everything twice
 def test_files_and_lake_on_s3_give_what_a_directory_gives(bucket, tmp_path):
     local = tmp_path / "shop"
     hostile.write(local)

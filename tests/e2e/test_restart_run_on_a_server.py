@@ -12,7 +12,7 @@ from prefect.states import Crashed, Failed, Running
 from flows.restart_run import restart_run
 from tasks.errors import CheckFailedError, TransientError
 
-pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("prefect_server")]
 
 
 @flow
