@@ -93,10 +93,8 @@ def segment_customers(
 def prepare(settings: Config, day: date, tables: Lake, *, draft: bool) -> Prepared:
     """Everything from new orders to the plan of the push; campaigns are drafted, or planned only."""
     keep = kept(settings)
-    rules, _ = (
-        read_rules(tables, settings),
-        read_playbook(settings),
-    )  # a mistake in them is told before anything is read
+    rules = read_rules(tables, settings)
+    read_playbook(settings)  # here only that a mistake in it is told before anything else is read
     collect_sources(settings, day, find_secret)
     known = read_opt_outs(settings, day, take_in_and_tell(settings, day, tables))
     known = keep(measure_customers)(settings, day, known)
