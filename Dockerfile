@@ -22,16 +22,13 @@ RUN pip uninstall --yes --root-user-action=ignore setuptools wheel pip && \
     useradd --uid 10001 --user-group --create-home --shell /usr/sbin/nologin app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
-# The last two: DuckDB and deltalake give freed memory back at once, and do not each keep their own for ten seconds.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PREFECT_HOME=/home/app/.prefect \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
     MPLBACKEND=agg \
-    MPLCONFIGDIR=/tmp/matplotlib \
-    DUCKDB_JE_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0 \
-    _RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0
+    MPLCONFIGDIR=/tmp/matplotlib
 USER 10001
 WORKDIR /app
 # What the ECS worker sends as its command; `segmentation …` and `prefect worker start …` run the same way.
