@@ -45,7 +45,8 @@ def _literal(value: Value) -> str:
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
-def _open(address: str, version: int | None = None) -> DeltaTable | None:
+def open_table(address: str, version: int | None = None) -> DeltaTable | None:
+    """The Delta table at an address, its newest version or the given one; None where none was ever written."""
     try:
         return DeltaTable(address, version=version, storage_options=delta_options(address))
     except TableNotFoundError:
@@ -56,7 +57,7 @@ def _open(address: str, version: int | None = None) -> DeltaTable | None:
 def _scan(address: str, snapshot: Snapshot, _stamp: int) -> str:
     """The SQL of ``Lake.scan``, read from the table's log once: a version never changes."""
     contract = _contract(snapshot.table)
-    table = None if snapshot.version is None else _open(address, snapshot.version)
+    table = None if snapshot.version is None else open_table(address, snapshot.version)
     files = [] if table is None else table.file_uris()
     if table is None or not files:
         nothing = ", ".join(f'NULL::{_sql_type(c.type)} AS "{c.name}"' for c in contract.columns)
@@ -98,7 +99,7 @@ class Lake(BaseModel):
         return Snapshot(table=table, version=None if found is None else found.version())
 
     def _open(self, contract: Contract) -> DeltaTable | None:
-        return _open(self.address(contract.table))
+        return open_table(self.address(contract.table))
 
     @contextmanager
     def database(self, snapshots: Sequence[Snapshot] = ()) -> Iterator[duckdb.DuckDBPyConnection]:

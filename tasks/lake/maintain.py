@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
-
 from tasks.lake.contracts import CONTRACTS
-from tasks.lake.lake import Lake
-from tasks.lake.storage import delta_options, filesystem
+from tasks.lake.lake import Lake, open_table
+from tasks.lake.storage import filesystem
 
 UNDO_HOURS = 30 * 24
 """Versions of the last month stay readable: for a rollback, and for a run that comes back after a long pause."""
@@ -40,7 +37,7 @@ def tidy(lake: Lake, as_of: date, keep_days: int, keep_hours: int = UNDO_HOURS) 
 
 def compact(lake: Lake, table: str) -> int:
     """Join small files into large ones without changing content; returns the files removed."""
-    found = _open(lake, table)
+    found = open_table(lake.address(table))
     if found is None:
         return 0
     return int(found.optimize.compact()["numFilesRemoved"])
@@ -51,7 +48,7 @@ def drop_days(lake: Lake, as_of: date, keep_days: int) -> list[str]:
     oldest = as_of - timedelta(days=keep_days)
     dropped = []
     for contract in CONTRACTS.values():
-        found = _open(lake, contract.table) if contract.partition_by[:1] == ("as_of",) else None
+        found = open_table(lake.address(contract.table)) if contract.partition_by[:1] == ("as_of",) else None
         if found is not None and found.delete(f"as_of < '{oldest}'")["num_deleted_rows"]:
             dropped.append(contract.table)
     return dropped
@@ -59,7 +56,7 @@ def drop_days(lake: Lake, as_of: date, keep_days: int) -> list[str]:
 
 def vacuum(lake: Lake, table: str, keep_hours: int) -> int:
     """Remove files that only versions older than ``keep_hours`` need (0 after an erasure); returns how many."""
-    found = _open(lake, table)
+    found = open_table(lake.address(table))
     if found is None:
         return 0
     # Delta names removed files again every time and writes a commit for each vacuum: ask first what still lies there.
@@ -70,11 +67,3 @@ def vacuum(lake: Lake, table: str, keep_hours: int) -> int:
     if present:
         found.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False)
     return len(present)
-
-
-def _open(lake: Lake, table: str) -> DeltaTable | None:
-    address = lake.address(table)
-    try:
-        return DeltaTable(address, storage_options=delta_options(address))
-    except TableNotFoundError:
-        return None
