@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from tasks.destinations.platform import (
     Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Session, Target,
-    Thing, Token, admitted, all_but, basic, by_address, by_offset, fields_and_lists, text,
+    Thing, Token, admitted, all_but, basic, bearer, by_address, by_offset, fields_and_lists, text,
 )  # fmt: skip
 
 PAGE = 1_000
@@ -49,10 +49,11 @@ class MailchimpAccount(Account):
         return {**values, "base": f"https://{centre}.api.mailchimp.com/3.0"}
 
 
-def headers(account: MailchimpAccount, _token: Token | None) -> Mapping[str, str]:
+def headers(account: MailchimpAccount, token: Token | None) -> Mapping[str, str]:
     """Basic for an API key, bearer for a token of OAuth, which names no data centre."""
-    key = account.token.get_secret_value()
-    return {"Authorization": basic("segmentation", account.token) if "-" in key else f"Bearer {key}"}
+    if "-" not in account.token.get_secret_value():
+        return bearer()(account, token)
+    return {"Authorization": basic("segmentation", account.token)}
 
 
 def shape(member: Member, _target: Target) -> Part:

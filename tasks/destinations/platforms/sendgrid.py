@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tasks.destinations.platform import (
     Account, Address, Answer, Change, Key, Kind, Known, Limits, Member, OptOut, Part, Person, Platform, Receipt,
-    Session, Target, Thing, Token, all_but, by_link, by_offset, chunks, csv_lines, fields_and_lists, finished,
+    Session, Target, Thing, Token, all_but, bearer, by_link, by_offset, chunks, csv_lines, fields_and_lists, finished,
     no_address, no_lists,
 )  # fmt: skip
 from tasks.errors import RejectedError, TransientError
@@ -36,10 +36,10 @@ class SendGridAccount(Account):
     subuser: str = ""
 
 
-def headers(account: SendGridAccount, _token: Token | None) -> Mapping[str, str]:
+def headers(account: SendGridAccount, token: Token | None) -> Mapping[str, str]:
     """The key, and on whose behalf."""
-    key = {"Authorization": f"Bearer {account.token.get_secret_value()}", "Accept": "application/json"}
-    return key | ({"on-behalf-of": account.subuser} if account.subuser else {})
+    behalf = {"on-behalf-of": account.subuser} if account.subuser else {}
+    return bearer({"Accept": "application/json", **behalf})(account, token)
 
 
 def shape(member: Member, target: Target) -> Part:
