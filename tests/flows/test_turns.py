@@ -93,5 +93,7 @@ def test_a_lake_has_one_limit_however_its_address_is_spelt():
 
 def test_on_s3_without_a_server_of_its_own_a_run_does_not_wait(monkeypatch):
     monkeypatch.setattr(turns.PREFECT_API_URL, "value", lambda: None)
+    inside = []
     with turn(Lake(root="s3://shop/lake")), turn(Lake(root="s3://shop/lake")):
-        pass
+        inside.append("both")
+    assert inside == ["both"]
